@@ -1,0 +1,60 @@
+/** The configuration after validation: every default filled in, addresses as text, ready for the rooms that use it. */
+
+export interface LanConfig {
+  name: string;
+  interfaces: string[];
+  /** CIDR texts; undefined: every source that the kernel routes back to these interfaces. */
+  networks?: string[];
+}
+
+/** A MAP rule (RFC 7597 section 5) as text and numbers. */
+export interface MapRuleConfig {
+  ipv6: string;
+  ipv4: string;
+  eaLength: number;
+  psidOffset: number;
+  psidLength?: number;
+  br: string;
+}
+
+interface WanCommon {
+  name: string;
+  interface: string;
+  /** MTU of the IPv4 packets on this line; undefined: from the interface (map-e: less 40). */
+  mtu?: number;
+}
+
+export interface AddressWanConfig extends WanCommon {
+  type: 'address';
+  address: string;
+  /** Inclusive ranges, ascending, not overlapping. */
+  ports: [number, number][];
+}
+
+export interface MapEWanConfig extends WanCommon {
+  type: 'map-e';
+  /** Id of a built-in service; absent when rules are given by hand. */
+  service?: string;
+  rules?: MapRuleConfig[];
+  /** The end-user IPv6 prefix, for instance "240b:10:1234:5600::/56", or "auto". */
+  prefix: string;
+  iidFormat?: 'rfc7597' | 'draft-ietf-softwire-map-03';
+  br?: string;
+  encapsulation: 'auto' | 'seg6' | 'ip6tnl';
+}
+
+export type WanConfig = AddressWanConfig | MapEWanConfig;
+
+export interface PortfoldConfig {
+  lans: LanConfig[];
+  wans: WanConfig[];
+  policy: { preset: 'home' | 'rfc' };
+  gateway: {
+    /** Sessions that the arena holds. */
+    capacity: number;
+    tun: string;
+    /** Directory of the arena and the host snapshot; must be tmpfs for the arena. */
+    runtimeDirectory: string;
+    logLevel: 'debug' | 'info' | 'warn' | 'error';
+  };
+}

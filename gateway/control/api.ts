@@ -1,0 +1,165 @@
+/**
+ * The control API: what travels over the control socket, HTTP and JSON. The command line and the dashboard know this file and nothing else
+ * of the gateway.
+ *
+ * JSON holds raw numbers (bytes, seconds, port numbers); names for people are made by whoever prints. A list answers
+ * `{ schema, generatedAt, total, items }`; `total` counts what the filter matched, `items` holds at most `limit` of them.
+ *
+ *   GET /v1/status            Status
+ *   GET /v1/sessions          List<SessionItem>    ?filter=…&limit=N
+ *   GET /v1/mappings          List<MappingItem>
+ *   GET /v1/hosts             List<HostItem>
+ *   GET /v1/ports             List<PortItem>
+ *   GET /v1/drops             List<DropItem>
+ *   GET /v1/events            List<EventItem>      ?since=SEQUENCE
+ *   errors                    { error: { code, message } } with status 400, 404 or 500
+ */
+export const SOCKET_DEFAULT = '/run/portfold/portfold.sock';
+
+export type ProtocolName = 'tcp' | 'udp' | 'icmp';
+
+export interface List<T> {
+  /** For instance "portfold/sessions/v1". */
+  schema: string;
+  /** RFC 3339. */
+  generatedAt: string;
+  total: number;
+  items: T[];
+}
+
+export interface LineStatus {
+  name: string;
+  type: string;
+  interface: string;
+  externalAddress: string;
+  /** Number of ports in the port set, and the ranges as "4096-4111". */
+  portCount: number;
+  portRanges: string[];
+  mtu: number;
+  /** How packets are encapsulated: "none", "seg6", "ip6tnl". */
+  encapsulation: string;
+  ceAddress?: string;
+  brAddress?: string;
+  psid?: number;
+}
+
+export interface Usage {
+  used: number;
+  capacity: number;
+}
+
+export interface Status {
+  schema: 'portfold/status/v1';
+  version: string;
+  state: 'forwarding' | 'starting' | 'stopping';
+  pid: number;
+  startedAt: string;
+  uptimeSeconds: number;
+  tun: string;
+  configFile: string;
+  lines: LineStatus[];
+  lans: { name: string; interfaces: string[]; networks: string[] }[];
+  sessions: Usage & { tcp: number; udp: number; icmp: number };
+  mappings: Usage;
+  remotes: Usage;
+  hosts: Usage;
+  /** Per protocol: external ports that carry at least one session, ports owned by peers, and the size of the set. */
+  ports: Record<ProtocolName, { used: number; owned: number; total: number }>;
+  /** Since the start. */
+  counters: {
+    packetsOutbound: number;
+    packetsInbound: number;
+    bytesOutbound: number;
+    bytesInbound: number;
+    sessionsCreated: number;
+    sessionsEnded: number;
+    sessionsDiverted: number;
+    sessionsRefused: number;
+    packetsDropped: number;
+    packetsAnswered: number;
+  };
+  memory: { residentBytes: number; arenaBytes: number };
+}
+
+export interface SessionItem {
+  protocol: ProtocolName;
+  /** address:port; for ICMP the port is the query identifier. */
+  internal: string;
+  external: string;
+  remote: string;
+  state: string;
+  class: string;
+  /** "answered", "inbound", "diverted", "guest", … */
+  flags: string[];
+  ageSeconds: number;
+  idleSeconds: number;
+  /** Until the session ends if nothing passes. */
+  timeLeftSeconds: number;
+  packetsOut?: number;
+  packetsIn?: number;
+  bytesOut: number;
+  bytesIn: number;
+}
+
+export interface MappingItem {
+  protocol: ProtocolName;
+  internal: string;
+  external: string;
+  role: 'owner' | 'guest';
+  class: string;
+  sessions: number;
+  ageSeconds: number;
+  idleSeconds: number;
+}
+
+export interface HostItem {
+  address: string;
+  lan: string;
+  sessions: number;
+  mappings: number;
+  /** Ports that this host owns alone. */
+  portsOwned: number;
+  sessionsPeak: number;
+  sessionsCreated: number;
+  sessionsRefused: number;
+  bytesOut: number;
+  bytesIn: number;
+  lastSeenSeconds: number;
+}
+
+export interface PortItem {
+  protocol: ProtocolName;
+  externalAddress: string;
+  port: number;
+  sessions: number;
+  /** internal endpoint of the owner, if the port has one. */
+  owner?: string;
+}
+
+export interface DropItem {
+  /** Stable name, for instance "NoPortLeft". */
+  reason: string;
+  /** A sentence for people. */
+  meaning: string;
+  packets: number;
+}
+
+export interface EventItem {
+  sequence: number;
+  /** RFC 3339. */
+  time: string;
+  /** For instance "session-refused". */
+  kind: string;
+  protocol?: ProtocolName;
+  internal?: string;
+  remote?: string;
+  external?: string;
+  /** Events of the same kind that were left out before this one, since events are limited. */
+  suppressed: number;
+  /** A sentence for people. */
+  text: string;
+}
+
+export interface ApiError {
+  error: { code: string; message: string };
+}

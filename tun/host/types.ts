@@ -1,0 +1,45 @@
+/** What the gateway asks of the host's network settings, in plain values. Made by gateway/ from the configuration. */
+
+export interface HostLan {
+  name: string;
+  interfaces: string[];
+  /** CIDR texts given by hand; otherwise derived from the routes of the interfaces. */
+  networks?: string[];
+}
+
+export interface AddressLineHost {
+  type: 'address';
+  name: string;
+  interface: string;
+  externalAddress: string;
+}
+
+export interface MapELineHost {
+  type: 'map-e';
+  name: string;
+  interface: string;
+  externalAddress: string;
+  ceAddress: string;
+  brAddress: string;
+  encapsulation: 'auto' | 'seg6' | 'ip6tnl';
+}
+
+export interface HostRequest {
+  tun: string;
+  lans: HostLan[];
+  line: AddressLineHost | MapELineHost;
+  /** Where the snapshot for the undo lies. */
+  runtimeDirectory: string;
+}
+
+/** What applying it told, for the engine. */
+export interface HostResult {
+  encapsulation: 'none' | 'seg6' | 'ip6tnl';
+  /** MTU of the line's interface. */
+  interfaceMtu: number;
+  /** Each LAN with the gateway's own address there, most specific prefix first. */
+  lanNetworks: { lan: string; interface: string; network: string; gatewayAddress: string }[];
+  /** Hops that the engine must give back because the kernel decrements a second time after the TUN, per direction. */
+  restoreHopsOutbound: number;
+  restoreHopsInbound: number;
+}
