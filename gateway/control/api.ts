@@ -11,8 +11,15 @@
  *   GET /v1/hosts             List<HostItem>
  *   GET /v1/ports             List<PortItem>
  *   GET /v1/drops             List<DropItem>
- *   GET /v1/events            List<EventItem>      ?since=SEQUENCE
- *   errors                    { error: { code, message } } with status 400, 404 or 500
+ *   GET /v1/events            EventList            ?since=SEQUENCE
+ *   errors                    { error: { code, message } } with status 400, 404, 405 or 500
+ *
+ * Every list takes
+ *
+ *   filter=TERMS     the filter language of gateway/control/filter.ts, terms parted by blanks; all must hold
+ *   limit=N          at most N items, 0 … 1,000,000; 1,000 if absent. Of events the newest N
+ *   sort=KEY         ascending by a key of the list (the keys of its filter); sort=-KEY descending
+ *   stream=ndjson    one item a line and nothing else, written as they are found
  */
 export const SOCKET_DEFAULT = '/run/portfold/portfold.sock';
 
@@ -159,6 +166,29 @@ export interface EventItem {
   /** A sentence for people. */
   text: string;
 }
+
+export interface EventList extends List<EventItem> {
+  /** Pass it as `since` to see only what comes after. Smaller than the `since` asked for: the gateway started anew. */
+  lastSequence: number;
+  /** Events after `since` that were forgotten before they were asked for. */
+  missed: number;
+}
+
+/** Each list and what its items are; the path is /v1/ and the name. */
+export interface ListItems {
+  sessions: SessionItem;
+  mappings: MappingItem;
+  hosts: HostItem;
+  ports: PortItem;
+  drops: DropItem;
+  events: EventItem;
+}
+
+export type ListName = keyof ListItems;
+
+/** Items that an answer holds when no limit is asked for, and at most. */
+export const LIMIT_DEFAULT = 1_000;
+export const LIMIT_MAX = 1_000_000;
 
 export interface ApiError {
   error: { code: string; message: string };
