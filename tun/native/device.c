@@ -1,0 +1,421 @@
+/*
+ * The TUN device: one queue, read and written in batches.
+ *
+ * A TUN descriptor gives one packet a read and takes one a write; there is no call for many. A batch is therefore a loop
+ * inside one call from JavaScript, and its buffers are registered once, so that a batch of any size costs one crossing.
+ *
+ *   bytes:        | headroom 116 | virtio 12 | IP packet ....... | to 64 | headroom | virtio | IP packet ...
+ *                                            ^ offset, a multiple of 64
+ *   descriptor:   offset | length | gsoSize << 16 | gsoType << 8 | flags | verdict
+ *
+ * IFF_VNET_HDR and TUNSETOFFLOAD let the kernel hand over TCP superpackets of up to 64 KB as they stand, with a checksum
+ * that may still be partial, and take them back the same way. The virtio header is little endian on every host
+ * (TUNSETVNETLE) and 12 bytes long (TUNSETVNETHDRSZ), which keeps the IP header aligned.
+ *
+ * Waking: wait() sleeps on the TUN and on an eventfd. Another thread of the process ends the sleep by wake(token). The token
+ * is a plain number that may be posted to any thread; it is looked up in a table of the process, so a token that outlives its
+ * device wakes nobody and never writes to a descriptor that has been given to something else since.
+ *
+ * Invariants: a device is used by the thread that opened it (wake excepted); the arrays are referenced until close, and
+ * their memory does not move; counters only grow.
+ */
+#include "addon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* Younger than the headers of some distributions that we build on. */
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+enum {
+  DESCRIPTOR_WORDS = 4,
+  VNET_HEADER_BYTES = 12,
+  HEADROOM_BYTES = 128,
+  PACKET_BYTES_MAX = 65535,
+  ALIGNMENT = 64,
+  INTERRUPTIONS_MAX = 8,
+};
+
+/* Rows of the counters array; tun/native.ts names the same. */
+enum {
+  PACKETS_IN, PACKETS_OUT, WRITE_ERRORS, WRITE_FULL, BYTES_IN, BYTES_OUT, LAST_WRITE_ERRNO, SHORT_READS, COUNTERS,
+};
+
+enum { READY_PACKET = 1, READY_WAKE = 2, READY_ERROR = 4 };
+
+typedef struct {
+  int tun, event;
+  uint32_t token;
+  uint8_t *bytes;
+  size_t bytesLength;
+  int32_t *descriptors;
+  uint32_t capacity;
+  double *counters;
+  napi_ref references[3];
+} Device;
+
+static const napi_type_tag DEVICE_TAG = {0x9d1f6e2c5ab04471u, 0x8c3371d0e64f92abu};
+
+/* ---- The wake table of the process ---- */
+
+enum { WAKE_SLOTS = 64, WAKE_GENERATIONS = 1 << 24 };
+
+static pthread_mutex_t wakeMutex = PTHREAD_MUTEX_INITIALIZER;
+static struct { uint32_t token; int event; } wakeSlots[WAKE_SLOTS];
+static uint32_t wakeGeneration;
+
+/* A token for the eventfd, or 0 when the table is full. */
+static uint32_t wakeRegister(int event) {
+  uint32_t token = 0;
+  pthread_mutex_lock(&wakeMutex);
+  for (uint32_t slot = 0; slot < WAKE_SLOTS && token == 0; slot++) {
+    if (wakeSlots[slot].token != 0) continue;
+    wakeGeneration = wakeGeneration % (WAKE_GENERATIONS - 1) + 1;
+    token = wakeGeneration * WAKE_SLOTS + slot;
+    wakeSlots[slot].token = token;
+    wakeSlots[slot].event = event;
+  }
+  pthread_mutex_unlock(&wakeMutex);
+  return token;
+}
+
+static void wakeForget(uint32_t token) {
+  pthread_mutex_lock(&wakeMutex);
+  if (wakeSlots[token % WAKE_SLOTS].token == token) wakeSlots[token % WAKE_SLOTS].token = 0;
+  pthread_mutex_unlock(&wakeMutex);
+}
+
+static bool wakeToken(uint32_t token) {
+  const uint64_t one = 1;
+  bool found;
+  /* Written under the lock, so that close() cannot give the descriptor away in between. */
+  pthread_mutex_lock(&wakeMutex);
+  found = token != 0 && wakeSlots[token % WAKE_SLOTS].token == token;
+  /* EAGAIN means that the counter is full, hence that a wake-up is due already. */
+  if (found && write(wakeSlots[token % WAKE_SLOTS].event, &one, sizeof one) < 0 && errno != EAGAIN) found = false;
+  pthread_mutex_unlock(&wakeMutex);
+  return found;
+}
+
+/* ---- Life of a device ---- */
+
+static void deviceClose(napi_env env, Device *device) {
+  if (device->tun < 0) return;
+  wakeForget(device->token);
+  close(device->tun);
+  close(device->event);
+  device->tun = device->event = -1;
+  for (int i = 0; i < 3; i++) {
+    if (device->references[i] != NULL) napi_delete_reference(env, device->references[i]);
+    device->references[i] = NULL;
+  }
+  device->bytes = NULL;
+  device->descriptors = NULL;
+  device->counters = NULL;
+}
+
+static void deviceFinalize(napi_env env, void *data, void *hint) {
+  deviceClose(env, data);
+  free(data);
+}
+
+/* The open device behind a handle, or NULL after a throw. */
+static Device *deviceOf(napi_env env, napi_value handle) {
+  bool ours = false;
+  void *data = NULL;
+  if (napi_check_object_type_tag(env, handle, &DEVICE_TAG, &ours) != napi_ok || !ours ||
+      napi_get_value_external(env, handle, &data) != napi_ok) {
+    throwUsage(env, "a device handle was expected");
+    return NULL;
+  }
+  Device *device = data;
+  if (device->tun < 0) {
+    throwErrno(env, EBADF, "use of a closed device");
+    return NULL;
+  }
+  return device;
+}
+
+/* Turns what the kernel can offload on; returns the flags that it took, or -1 with errno. */
+static int enableOffload(int tun) {
+  const unsigned tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+  const unsigned all = tcp | TUN_F_USO4 | TUN_F_USO6;
+  if (ioctl(tun, TUNSETOFFLOAD, (unsigned long)all) == 0) return (int)all;
+  /* Kernels before 6.2 know no UDP segmentation here and refuse the whole set. */
+  if (errno == EINVAL && ioctl(tun, TUNSETOFFLOAD, (unsigned long)tcp) == 0) return (int)tcp;
+  return -1;
+}
+
+/* openTun(name, persist) → { handle, name, token, offload, adopted } */
+static napi_value openTun(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  struct ifreq request;
+  bool persist;
+  memset(&request, 0, sizeof request);
+  if (!readArguments(env, info, 2, arguments)) return NULL;
+  if (!readString(env, arguments[0], request.ifr_name, IFNAMSIZ, NULL)) return NULL;
+  if (!readBool(env, arguments[1], &persist)) return NULL;
+
+  const bool adopted = if_nametoindex(request.ifr_name) != 0;
+  const int tun = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  if (tun < 0) return throwErrno(env, errno, "open /dev/net/tun");
+
+  const char *step = "TUNSETIFF";
+  int headerBytes = VNET_HEADER_BYTES, littleEndian = 1, offload = 0, event = -1, error;
+  request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+  if (ioctl(tun, TUNSETIFF, &request) < 0) goto failed;
+  step = "TUNSETVNETHDRSZ";
+  if (ioctl(tun, TUNSETVNETHDRSZ, &headerBytes) < 0) goto failed;
+  step = "TUNSETVNETLE";
+  if (ioctl(tun, TUNSETVNETLE, &littleEndian) < 0) goto failed;
+  step = "TUNSETOFFLOAD";
+  if ((offload = enableOffload(tun)) < 0) goto failed;
+  step = "TUNSETPERSIST";
+  if (ioctl(tun, TUNSETPERSIST, (unsigned long)persist) < 0) goto failed;
+  step = "eventfd";
+  if ((event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0) goto failed;
+
+  Device *device = calloc(1, sizeof *device);
+  errno = ENOMEM;
+  step = "device memory";
+  if (device == NULL) goto failed;
+  device->tun = tun;
+  device->event = event;
+  device->token = wakeRegister(event);
+  if (device->token == 0) {
+    free(device);
+    errno = EMFILE;
+    step = "wake table";
+    goto failed;
+  }
+
+  napi_value handle, name, result;
+  napi_create_external(env, device, deviceFinalize, NULL, &handle);
+  napi_type_tag_object(env, handle, &DEVICE_TAG);
+  napi_create_string_utf8(env, request.ifr_name, NAPI_AUTO_LENGTH, &name);
+  napi_create_object(env, &result);
+  setProperty(env, result, "handle", handle);
+  setProperty(env, result, "name", name);
+  setProperty(env, result, "token", makeInt32(env, (int32_t)device->token));
+  setProperty(env, result, "offload", makeInt32(env, offload));
+  setProperty(env, result, "adopted", makeBool(env, adopted));
+  return result;
+
+failed:
+  error = errno;
+  if (event >= 0) close(event);
+  close(tun);
+  return throwErrno(env, error, step);
+}
+
+/* closeTun(handle): closing twice is allowed, since both an error path and a finally may do it. */
+static napi_value closeTun(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  bool ours = false;
+  void *data = NULL;
+  if (!readArguments(env, info, 1, arguments)) return NULL;
+  if (napi_check_object_type_tag(env, arguments[0], &DEVICE_TAG, &ours) != napi_ok || !ours ||
+      napi_get_value_external(env, arguments[0], &data) != napi_ok) {
+    return throwUsage(env, "a device handle was expected");
+  }
+  deviceClose(env, data);
+  return NULL;
+}
+
+/* setPersist(handle, on) */
+static napi_value setPersist(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  bool persist;
+  if (!readArguments(env, info, 2, arguments)) return NULL;
+  Device *device = deviceOf(env, arguments[0]);
+  if (device == NULL || !readBool(env, arguments[1], &persist)) return NULL;
+  if (ioctl(device->tun, TUNSETPERSIST, (unsigned long)persist) < 0) return throwErrno(env, errno, "TUNSETPERSIST");
+  return NULL;
+}
+
+/* registerBuffers(handle, bytes Uint8Array, descriptors Int32Array, counters Float64Array), once. */
+static napi_value registerBuffers(napi_env env, napi_callback_info info) {
+  napi_value arguments[4];
+  void *bytes, *descriptors, *counters;
+  size_t bytesLength, words, rows;
+  if (!readArguments(env, info, 4, arguments)) return NULL;
+  Device *device = deviceOf(env, arguments[0]);
+  if (device == NULL) return NULL;
+  if (device->bytes != NULL) return throwUsage(env, "the device has its buffers already");
+  if (!readTypedArray(env, arguments[1], napi_uint8_array, &bytes, &bytesLength)) return NULL;
+  if (!readTypedArray(env, arguments[2], napi_int32_array, &descriptors, &words)) return NULL;
+  if (!readTypedArray(env, arguments[3], napi_float64_array, &counters, &rows)) return NULL;
+  if (bytesLength < HEADROOM_BYTES + PACKET_BYTES_MAX || bytesLength > INT32_MAX) {
+    return throwUsage(env, "the packet buffer must hold at least one packet of 65,535 bytes with its headroom");
+  }
+  if (words < DESCRIPTOR_WORDS || rows < COUNTERS) return throwUsage(env, "descriptors or counters are too few");
+
+  for (int i = 0; i < 3; i++) {
+    if (napi_create_reference(env, arguments[i + 1], 1, &device->references[i]) != napi_ok) {
+      return throwErrno(env, ENOMEM, "reference to a buffer");
+    }
+  }
+  device->bytes = bytes;
+  device->bytesLength = bytesLength;
+  device->descriptors = descriptors;
+  device->capacity = (uint32_t)(words / DESCRIPTOR_WORDS);
+  device->counters = counters;
+  return NULL;
+}
+
+/* The handle of a call on the datapath, registered; NULL after a throw. */
+static Device *registeredDevice(napi_env env, napi_value handle) {
+  Device *device = deviceOf(env, handle);
+  if (device != NULL && device->bytes == NULL) {
+    throwUsage(env, "the device has no buffers yet: register them first");
+    return NULL;
+  }
+  return device;
+}
+
+/* ---- The datapath ---- */
+
+/* readBatch(handle) → count. Reads until nothing waits, the descriptors are used up or no superpacket would fit. */
+static napi_value readBatch(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  if (!readArguments(env, info, 1, arguments)) return NULL;
+  Device *device = registeredDevice(env, arguments[0]);
+  if (device == NULL) return NULL;
+
+  uint8_t *const bytes = device->bytes;
+  const size_t cursorMax = device->bytesLength - HEADROOM_BYTES - PACKET_BYTES_MAX;
+  int32_t *word = device->descriptors;
+  size_t cursor = 0;
+  uint32_t count = 0, interruptions = 0;
+  double bytesIn = 0;
+  int error = 0;
+
+  while (count < device->capacity && cursor <= cursorMax) {
+    const size_t offset = cursor + HEADROOM_BYTES;
+    uint8_t *const header = bytes + offset - VNET_HEADER_BYTES;
+    const ssize_t got = read(device->tun, header, VNET_HEADER_BYTES + PACKET_BYTES_MAX);
+    if (got <= 0) {
+      if (got < 0 && errno == EINTR && ++interruptions < INTERRUPTIONS_MAX) continue;
+      if (got < 0 && errno != EAGAIN && errno != EINTR) error = errno;
+      break;
+    }
+    if (got <= VNET_HEADER_BYTES) {
+      device->counters[SHORT_READS] += 1;
+      continue;
+    }
+    const int32_t length = (int32_t)(got - VNET_HEADER_BYTES);
+    word[0] = (int32_t)offset;
+    word[1] = length;
+    word[2] = (int32_t)((uint32_t)header[5] << 24 | (uint32_t)header[4] << 16 | (uint32_t)header[1] << 8 | header[0]);
+    word[3] = 0;
+    word += DESCRIPTOR_WORDS;
+    count++;
+    bytesIn += length;
+    cursor = (offset + (size_t)length + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+  }
+
+  device->counters[PACKETS_IN] += count;
+  device->counters[BYTES_IN] += bytesIn;
+  /* What was read before the error is delivered; the error itself comes back with the next, then empty, batch. */
+  if (error != 0 && count == 0) return throwErrno(env, error, "read");
+  return makeInt32(env, (int32_t)count);
+}
+
+/* Writes one frame; returns 0 or an errno. A frame outside of the buffer is the engine's error and counted as EFAULT. */
+static int writeFrame(const Device *device, const int32_t *word) {
+  const int64_t start = (int64_t)word[0] - VNET_HEADER_BYTES, length = word[1];
+  if (start < 0 || length <= 0 || word[0] + length > (int64_t)device->bytesLength) return EFAULT;
+  for (int attempt = 0; attempt < INTERRUPTIONS_MAX; attempt++) {
+    if (write(device->tun, device->bytes + start, (size_t)(VNET_HEADER_BYTES + length)) >= 0) return 0;
+    if (errno != EINTR) return errno;
+  }
+  return EINTR;
+}
+
+/* writeBatch(handle, count) → written. Every frame is tried once: a packet that the kernel refuses never holds up the next. */
+static napi_value writeBatch(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  int32_t count;
+  if (!readArguments(env, info, 2, arguments)) return NULL;
+  Device *device = registeredDevice(env, arguments[0]);
+  if (device == NULL || !readInt32(env, arguments[1], &count)) return NULL;
+  if (count < 0 || (uint32_t)count > device->capacity) return throwUsage(env, "count is beyond the descriptors");
+
+  const int32_t *word = device->descriptors;
+  double *const counters = device->counters;
+  int32_t written = 0;
+  double bytesOut = 0;
+
+  for (int32_t i = 0; i < count; i++, word += DESCRIPTOR_WORDS) {
+    if (word[3] < 0) continue;
+    const int error = writeFrame(device, word);
+    if (error == 0) {
+      written++;
+      bytesOut += word[1];
+    } else if (error == EAGAIN || error == ENOBUFS) {
+      counters[WRITE_FULL] += 1;
+    } else {
+      counters[WRITE_ERRORS] += 1;
+      counters[LAST_WRITE_ERRNO] = error;
+    }
+  }
+
+  counters[PACKETS_OUT] += written;
+  counters[BYTES_OUT] += bytesOut;
+  return makeInt32(env, written);
+}
+
+/* wait(handle, timeoutMs) → bits: 1 a packet waits, 2 woken, 4 the interface is in trouble (the next read says which). */
+static napi_value waitDevice(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  int32_t timeout;
+  if (!readArguments(env, info, 2, arguments)) return NULL;
+  Device *device = deviceOf(env, arguments[0]);
+  if (device == NULL || !readInt32(env, arguments[1], &timeout)) return NULL;
+
+  struct pollfd sources[2] = {{.fd = device->tun, .events = POLLIN}, {.fd = device->event, .events = POLLIN}};
+  int32_t ready = 0;
+  if (poll(sources, 2, timeout) < 0) {
+    /* A signal ends the wait early; the loop around it looks at everything again anyhow. */
+    return errno == EINTR ? makeInt32(env, 0) : throwErrno(env, errno, "poll");
+  }
+  if (sources[0].revents & POLLIN) ready |= READY_PACKET;
+  if (sources[0].revents & (POLLERR | POLLHUP | POLLNVAL)) ready |= READY_ERROR;
+  if (sources[1].revents & POLLIN) {
+    uint64_t times;
+    if (read(device->event, &times, sizeof times) == (ssize_t)sizeof times) ready |= READY_WAKE;
+  }
+  return makeInt32(env, ready);
+}
+
+/* wake(token) → whether that device is still open. From any thread of the process. */
+static napi_value wakeDevice(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  int32_t token;
+  if (!readArguments(env, info, 1, arguments) || !readInt32(env, arguments[0], &token)) return NULL;
+  return makeBool(env, wakeToken((uint32_t)token));
+}
+
+const Export deviceExports[] = {
+    {"openTun", openTun},
+    {"closeTun", closeTun},
+    {"setPersist", setPersist},
+    {"registerBuffers", registerBuffers},
+    {"readBatch", readBatch},
+    {"writeBatch", writeBatch},
+    {"wait", waitDevice},
+    {"wake", wakeDevice},
+    {NULL, NULL},
+};
