@@ -1,0 +1,143 @@
+/**
+ * Internal hosts: what each holds, and the bucket that limits the ICMP answers to it. Touched when a session is made or ends and when
+ * a packet is answered, never by an established packet.
+ *
+ *   Host, 16 words
+ *    0 address   1 mappings   2 sessions   3 sessions, peak   4 ports owned   5 bucket: tokens<<16 | tick of the last refill
+ *    6 tick of the last new session   7 sessions created   8 sessions refused   9 LAN network   10 created tick
+ *   11 bytes out / 64 and 12 bytes in / 64 of ended sessions (saturating)   13 … 14 spare   15 in use
+ *
+ * A host without mappings keeps its record, so that its counters can be read, until the record is needed.
+ */
+import { type Arena, HOST_WORDS } from './arena.ts';
+import { HashIndex, hash3 } from './hash-index.ts';
+
+export const HOST_SHIFT = 4;
+export const HOST_ADDRESS = 0;
+export const HOST_MAPPINGS = 1;
+export const HOST_SESSIONS = 2;
+export const HOST_SESSIONS_PEAK = 3;
+export const HOST_OWNED = 4;
+const HOST_BUCKET = 5;
+export const HOST_LAST_SEEN = 6;
+export const HOST_CREATED_SESSIONS = 7;
+export const HOST_REFUSED = 8;
+export const HOST_LAN = 9;
+export const HOST_CREATED = 10;
+export const HOST_BYTES_OUT = 11;
+export const HOST_BYTES_IN = 12;
+export const HOST_IN_USE = 15;
+
+/** ICMP answers to one host: 300 a second with an equal burst; a tick is a quarter of a second. */
+const ANSWERS_PER_TICK = 75;
+const ANSWERS_BURST = 300;
+
+/** Records looked at when one is needed and none is free. */
+const RECLAIM_STEPS_MAX = 1024;
+
+export class Hosts {
+  readonly words: Int32Array;
+  readonly capacity: number;
+  readonly index: HashIndex;
+  private readonly seed: number;
+  private readonly limit: number;
+  private fresh = 0;
+  private hand = 0;
+
+  constructor(arena: Arena, seed: number) {
+    this.words = arena.hosts;
+    this.limit = Math.min(65535, Math.floor(arena.hosts.length / HOST_WORDS));
+    this.capacity = this.limit;
+    let slots = 1;
+    while (slots < this.limit) slots *= 2;
+    this.index = new HashIndex(slots);
+    this.seed = seed ^ 0x38495ab5;
+  }
+
+  get count(): number {
+    return this.index.size;
+  }
+
+  find(address: number): number {
+    const { words } = this;
+    const { slots, mask } = this.index;
+    const hash = hash3(address, 0, 0, this.seed);
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const host = slots[slot * 2 + 1] - 1;
+      if (host < 0) return -1;
+      if (slots[slot * 2] === hash && words[(host << HOST_SHIFT) + HOST_ADDRESS] === address)
+        return host;
+    }
+  }
+
+  /** The host with this address, made if need be; -1 when every record belongs to a host with mappings. */
+  findOrAdd(address: number, lan: number, tick: number): number {
+    const known = this.find(address);
+    if (known >= 0) return known;
+    const host = this.fresh < this.limit ? this.fresh++ : this.reclaim();
+    if (host < 0) return -1;
+    const at = host << HOST_SHIFT;
+    this.words.fill(0, at, at + HOST_WORDS);
+    this.words[at + HOST_ADDRESS] = address;
+    this.words[at + HOST_BUCKET] = (ANSWERS_BURST << 16) | (tick & 0xffff);
+    this.words[at + HOST_LAN] = lan;
+    this.words[at + HOST_CREATED] = tick;
+    this.words[at + HOST_LAST_SEEN] = tick;
+    this.words[at + HOST_IN_USE] = 1;
+    this.index.insert(hash3(address, 0, 0, this.seed), host);
+    return host;
+  }
+
+  /** Takes the record of a host without mappings, going round the table. */
+  private reclaim(): number {
+    for (let step = 0; step < RECLAIM_STEPS_MAX; step++) {
+      const host = this.hand;
+      this.hand = host + 1 === this.limit ? 0 : host + 1;
+      const at = host << HOST_SHIFT;
+      if (this.words[at + HOST_MAPPINGS] > 0) continue;
+      this.index.remove(hash3(this.words[at + HOST_ADDRESS], 0, 0, this.seed), host);
+      return host;
+    }
+    return -1;
+  }
+
+  /** Takes one token for an ICMP answer; false when the host has used them up. */
+  takeAnswer(host: number, tick: number): boolean {
+    const at = (host << HOST_SHIFT) + HOST_BUCKET;
+    const elapsed = (tick - this.words[at]) & 0xffff;
+    const tokens = Math.min(ANSWERS_BURST, (this.words[at] >>> 16) + elapsed * ANSWERS_PER_TICK);
+    const left = tokens > 0 ? tokens - 1 : 0;
+    this.words[at] = (left << 16) | (tick & 0xffff);
+    return tokens > 0;
+  }
+
+  addSession(host: number, tick: number): void {
+    const { words } = this;
+    const at = host << HOST_SHIFT;
+    const sessions = ++words[at + HOST_SESSIONS];
+    if (sessions > words[at + HOST_SESSIONS_PEAK]) words[at + HOST_SESSIONS_PEAK] = sessions;
+    words[at + HOST_CREATED_SESSIONS]++;
+    words[at + HOST_LAST_SEEN] = tick;
+  }
+
+  /** @param bytesOut64, bytesIn64 what the session moved, in units of 64 bytes */
+  removeSession(host: number, bytesOut64: number, bytesIn64: number): void {
+    const { words } = this;
+    const at = host << HOST_SHIFT;
+    words[at + HOST_SESSIONS]--;
+    words[at + HOST_BYTES_OUT] = Math.min(0x7fffffff, words[at + HOST_BYTES_OUT] + bytesOut64);
+    words[at + HOST_BYTES_IN] = Math.min(0x7fffffff, words[at + HOST_BYTES_IN] + bytesIn64);
+  }
+
+  /** Finds the records in use again after a restart. */
+  rebuild(): void {
+    this.index.clear();
+    this.fresh = 0;
+    for (let host = 0; host < this.limit; host++) {
+      const at = host << HOST_SHIFT;
+      if (this.words[at + HOST_IN_USE] !== 1) continue;
+      this.index.insert(hash3(this.words[at + HOST_ADDRESS], 0, 0, this.seed), host);
+      this.fresh = host + 1;
+    }
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * Sessions by both of their 5-tuples. Layout of a record: arena.ts.
+ *
+ * An established packet costs two cache misses here: the slot of one index, and the record, whose one line holds every word that the
+ * packet reads or writes.
+ */
+import {
+  type Arena,
+  S_COMMIT,
+  S_EXTERNAL,
+  S_INTERNAL_ADDRESS,
+  S_PORTS,
+  S_REMOTE_ADDRESS,
+} from './arena.ts';
+import { FreeList } from './free-list.ts';
+import { HashIndex, hash3 } from './hash-index.ts';
+
+/** Shift from a session's number to its first word. */
+export const SESSION_SHIFT = 4;
+
+export class Sessions {
+  readonly words: Int32Array;
+  readonly capacity: number;
+  readonly byInternal: HashIndex;
+  readonly byExternal: HashIndex;
+  readonly free: FreeList;
+  private readonly seed: number;
+
+  constructor(arena: Arena, seed: number) {
+    this.words = arena.sessions;
+    this.capacity = arena.shape.capacity;
+    this.byInternal = new HashIndex(this.capacity);
+    this.byExternal = new HashIndex(this.capacity);
+    this.free = new FreeList(this.words, 1 << SESSION_SHIFT);
+    this.seed = seed;
+  }
+
+  get count(): number {
+    return this.byInternal.size;
+  }
+
+  private internalHash(internal: number, remote: number, ports: number, protocol: number): number {
+    return hash3(internal, remote, ports, this.seed ^ protocol);
+  }
+
+  private externalHash(external: number, remoteAddress: number, remotePort: number): number {
+    return hash3(external, remoteAddress, remotePort, this.seed);
+  }
+
+  /**
+   * The session of an outbound packet, or -1.
+   * @param ports internalPort << 16 | remotePort
+   */
+  findInternal(internal: number, remote: number, ports: number, protocol: number): number {
+    const words = this.words;
+    const { slots, mask } = this.byInternal;
+    const hash = hash3(internal, remote, ports, this.seed ^ protocol);
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const session = slots[slot * 2 + 1] - 1;
+      if (session < 0) return -1;
+      if (slots[slot * 2] !== hash) continue;
+      const at = session << SESSION_SHIFT;
+      if (
+        words[at + S_INTERNAL_ADDRESS] === internal &&
+        words[at + S_REMOTE_ADDRESS] === remote &&
+        words[at + S_PORTS] === ports &&
+        (words[at + S_EXTERNAL] & 0xff) === protocol
+      )
+        return session;
+    }
+  }
+
+  /**
+   * The session of an inbound packet, or -1.
+   * @param external externalPort << 16 | externalAddressIndex << 8 | protocol, as in word 3
+   */
+  findExternal(external: number, remoteAddress: number, remotePort: number): number {
+    const words = this.words;
+    const { slots, mask } = this.byExternal;
+    const hash = hash3(external, remoteAddress, remotePort, this.seed);
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const session = slots[slot * 2 + 1] - 1;
+      if (session < 0) return -1;
+      if (slots[slot * 2] !== hash) continue;
+      const at = session << SESSION_SHIFT;
+      if (
+        words[at + S_EXTERNAL] === external &&
+        words[at + S_REMOTE_ADDRESS] === remoteAddress &&
+        (words[at + S_PORTS] & 0xffff) === remotePort
+      )
+        return session;
+    }
+  }
+
+  /** Enters a written record into both indexes. */
+  link(session: number): void {
+    const { words } = this;
+    const at = session << SESSION_SHIFT;
+    this.byInternal.insert(this.internalHashOf(at), session);
+    this.byExternal.insert(
+      this.externalHash(
+        words[at + S_EXTERNAL],
+        words[at + S_REMOTE_ADDRESS],
+        words[at + S_PORTS] & 0xffff,
+      ),
+      session,
+    );
+  }
+
+  /** Clears the commit word (keeping the generation), takes the record out of both indexes and frees it. */
+  unlink(session: number): void {
+    const { words } = this;
+    const at = session << SESSION_SHIFT;
+    Atomics.store(words, at + S_COMMIT, words[at + S_COMMIT] & 0xff000000);
+    this.byInternal.remove(this.internalHashOf(at), session);
+    this.byExternal.remove(
+      this.externalHash(
+        words[at + S_EXTERNAL],
+        words[at + S_REMOTE_ADDRESS],
+        words[at + S_PORTS] & 0xffff,
+      ),
+      session,
+    );
+    this.free.give(session);
+  }
+
+  private internalHashOf(at: number): number {
+    const { words } = this;
+    return this.internalHash(
+      words[at + S_INTERNAL_ADDRESS],
+      words[at + S_REMOTE_ADDRESS],
+      words[at + S_PORTS],
+      words[at + S_EXTERNAL] & 0xff,
+    );
+  }
+
+  /** True if both indexes lead to `session`. For checks. */
+  isLinked(session: number): boolean {
+    const { words } = this;
+    const at = session << SESSION_SHIFT;
+    const external = this.externalHash(
+      words[at + S_EXTERNAL],
+      words[at + S_REMOTE_ADDRESS],
+      words[at + S_PORTS] & 0xffff,
+    );
+    return (
+      this.byInternal.has(this.internalHashOf(at), session) &&
+      this.byExternal.has(external, session)
+    );
+  }
+
+  /** Rebuilds the free list from the records: all whose commit word has no state. Lowest numbers are taken first. */
+  rebuildFree(): void {
+    this.free.clear();
+    for (let session = this.capacity - 1; session >= 0; session--)
+      if ((this.words[(session << SESSION_SHIFT) + S_COMMIT] & 63) === 0) this.free.give(session);
+  }
+}

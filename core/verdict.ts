@@ -1,0 +1,116 @@
+/**
+ * Verdicts: what becomes of a packet. Every packet that is not forwarded has one of the reasons below, and a counter.
+ *
+ *   verdict >= 0   the device writes the frame: FORWARDED, or ANSWERED when it was turned into an ICMP message for its sender
+ *   verdict <  0   it does not; ~verdict is the reason
+ *
+ * A reason is counted also when the packet was answered: the answer is how the sender learns of it.
+ */
+export const FORWARDED = 0;
+export const ANSWERED = 1;
+
+/** Dense, so that a counter array can be indexed by it. Add new ones at the end: the numbers are in restored arenas. */
+export const Drop = {
+  TruncatedHeader: 0,
+  NotIp: 1,
+  Fragment: 2,
+  LoopedOwnSource: 3,
+  SourceNotInternal: 4,
+  SourceIsInternal: 5,
+  UnroutableDestination: 6,
+  TtlExpired: 7,
+  TooBigForLine: 8,
+  ProtocolNotTranslated: 9,
+  NoPortLeft: 10,
+  SessionTableFull: 11,
+  RemoteTableFull: 12,
+  HostTableFull: 13,
+  RefusedByPolicy: 14,
+  NotInPortSet: 15,
+  NoSession: 16,
+  FilteredByOwner: 17,
+  TcpWithoutSession: 18,
+  IcmpTypeNotTranslated: 19,
+  IcmpBadChecksum: 20,
+  IcmpBadQuote: 21,
+  IcmpErrorWithoutSession: 22,
+  Hairpin: 23,
+  KernelChatter: 24,
+  TunnelPacketNotAccepted: 25,
+  TunnelErrorWithoutSession: 26,
+  AnswerLimited: 27,
+} as const;
+
+export type DropReason = (typeof Drop)[keyof typeof Drop];
+
+/** Names by number, and what each means for a person. */
+export const DROP_MEANING: readonly (readonly [name: keyof typeof Drop, meaning: string])[] = [
+  ['TruncatedHeader', 'The packet ends before its headers do, or a header lies about its length.'],
+  ['NotIp', 'The first four bits say neither IPv4 nor IPv6.'],
+  ['Fragment', 'An IPv4 fragment: only its first part holds ports, so it was not translated.'],
+  ['LoopedOwnSource', 'A packet with our own external address as source came back: a loop.'],
+  ['SourceNotInternal', 'A packet from the LAN side whose source is in none of the LAN networks.'],
+  ['SourceIsInternal', 'A packet from the WAN whose source claims to be in a LAN network.'],
+  ['UnroutableDestination', 'The destination is multicast, broadcast, loopback or reserved.'],
+  ['TtlExpired', 'The hop count ran out here; the sender was told (ICMP 11/0).'],
+  [
+    'TooBigForLine',
+    'Too big for the line and marked "do not fragment"; the sender was told (ICMP 3/4).',
+  ],
+  [
+    'ProtocolNotTranslated',
+    'A protocol without ports on a shared address; the sender was told (ICMP 3/2).',
+  ],
+  [
+    'NoPortLeft',
+    'Every external port is taken towards that remote endpoint; the sender was told (ICMP 3/13).',
+  ],
+  ['SessionTableFull', 'The session table is full; the sender was told (ICMP 3/13).'],
+  ['RemoteTableFull', 'The table of remote endpoints is full; the sender was told (ICMP 3/13).'],
+  ['HostTableFull', 'The table of internal hosts is full; the sender was told (ICMP 3/13).'],
+  ['RefusedByPolicy', 'A policy refused the session; the sender was told (ICMP 3/13).'],
+  ['NotInPortSet', 'Inbound to a port or identifier outside our port set.'],
+  ['NoSession', 'Inbound, and no session or owner holds that port for this remote endpoint.'],
+  [
+    'FilteredByOwner',
+    'Inbound to an owned port from a remote address that its owner never sent to.',
+  ],
+  [
+    'TcpWithoutSession',
+    'A TCP segment in the middle of a connection that the gateway does not know.',
+  ],
+  [
+    'IcmpTypeNotTranslated',
+    'An ICMP message that a NAT does not translate (redirect, source quench, …).',
+  ],
+  ['IcmpBadChecksum', 'An ICMP error with a wrong checksum.'],
+  [
+    'IcmpBadQuote',
+    'An ICMP error whose quoted packet is cut short or has a wrong header checksum.',
+  ],
+  ['IcmpErrorWithoutSession', 'An ICMP error about a packet that belongs to no session.'],
+  ['Hairpin', 'From the LAN to a port of our own external address, which leads back into the LAN.'],
+  [
+    'KernelChatter',
+    'What the kernel itself says into the TUN (router solicitations, multicast reports).',
+  ],
+  [
+    'TunnelPacketNotAccepted',
+    'To the tunnel address, but not from the border relay or not IPv4 in IPv6.',
+  ],
+  [
+    'TunnelErrorWithoutSession',
+    'An ICMPv6 error about a tunnel packet that belongs to no session.',
+  ],
+  [
+    'AnswerLimited',
+    'Not forwarded, and not answered because the limit of answers a second was reached.',
+  ],
+];
+
+export const DROP_COUNT = DROP_MEANING.length;
+
+if (DROP_COUNT !== Object.keys(Drop).length) throw new Error('every drop reason needs a meaning');
+DROP_MEANING.forEach(([name], index) => {
+  if (Drop[name] !== index) throw new Error(`the meaning of ${name} is out of order`);
+});
