@@ -1,0 +1,82 @@
+/*
+ * flows: traffic by the hundred thousand, from one small process.
+ *
+ *   udp-echo     answers datagrams on many ports of every local address, and says in the answer whom it saw
+ *   udp-flows    opens N UDP flows from internal endpoints of their own and checks, round by round, that each is
+ *                answered and that the far end saw it at the same external endpoint as before
+ *   tcp-server   accepts connections in several processes and answers each byte with the endpoint that it saw
+ *   tcp-hold     opens N TCP connections, holds them all at once, and talks on each of them twice
+ *   udp-blast    sends small datagrams as fast as it can, or at a rate
+ *   udp-sink     counts them
+ *
+ * A process here may hold 20,000 descriptors, so a socket speaks for one source PORT on many ADDRESSES: IP_PKTINFO
+ * names the source address of each datagram, and a `local` route makes thousands of addresses the host's own.
+ * Results are one line of JSON on stdout; words go to stderr. Every loop is bounded by a limit that an option names.
+ *
+ * One translation unit on purpose: the parts share the options and the clock and nothing else.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "payload.h"
+#include "udp-echo.h"
+#include "udp-flows.h"
+#include "tcp-server.h"
+#include "tcp-hold.h"
+#include "udp-rate.h"
+
+struct command {
+  const char *name;
+  int (*run)(void);
+  const char *options;
+};
+
+static const struct command commands[] = {
+  {"udp-echo", udp_echo, "[--port 7000] [--ports 1]"},
+  {"udp-flows", udp_flows,
+   "--flows N --from ADDRESS --addresses A --to ADDRESS --remotes M [--port 7000] [--source-port 20000]\n"
+   "             [--remotes-per-endpoint 1] [--rounds 2] [--pause SECONDS] [--rate PER-SECOND] [--retries 3]\n"
+   "             [--timeout MS]"},
+  {"tcp-server", tcp_server, "[--port 7000] [--processes 3]"},
+  {"tcp-hold", tcp_hold,
+   "--connections N --from ADDRESS --addresses A --to ADDRESS --remotes M [--port 7000] [--processes 2]\n"
+   "             [--rate PER-SECOND] [--hold SECONDS] [--timeout MS]"},
+  {"udp-blast", udp_blast, "--to ADDRESS [--port 7001] [--bytes 64] [--seconds 3] [--rate PER-SECOND]"},
+  {"udp-sink", udp_sink, "[--port 7001] [--idle MS]"},
+};
+
+static int usage(void) {
+  fprintf(stderr, "usage: flows COMMAND [--option value ...]\n");
+  for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+    fprintf(stderr, "  %-10s %s\n", commands[i].name, commands[i].options);
+  return 2;
+}
+
+int main(int argc, char **argv) {
+  if (argc < 2) return usage();
+  options_begin(argc - 2, argv + 2);
+  signal(SIGPIPE, SIG_IGN);
+  for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+    if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run();
+  fprintf(stderr, "flows: no command \"%s\"\n", argv[1]);
+  return usage();
+}
