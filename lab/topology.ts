@@ -120,6 +120,7 @@ async function prepare(one: Namespace): Promise<void> {
     'net.ipv6.conf.default.accept_ra': 0,
     'net.ipv4.icmp_ratelimit': 0,
     'net.ipv4.icmp_msgs_per_sec': 100000,
+    'net.ipv4.icmp_msgs_burst': 10000,
     'net.ipv4.conf.all.rp_filter': 0,
     'net.ipv4.conf.default.rp_filter': 0,
     'net.ipv4.conf.all.accept_redirects': 0,

@@ -15,7 +15,9 @@
  *
  * One translation unit on purpose: the parts share the options and the clock and nothing else.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/errqueue.h>

@@ -1,0 +1,171 @@
+/**
+ * The load generator, typed: what `lab/native/flows.c` takes and says.
+ *
+ *   startEcho(namespace)          UDP echo on every local address     startTcpServer(namespace)   the same for TCP
+ *   udpFlows(namespace, …)        N flows, round by round             tcpHold(namespace, …)       N connections at once
+ */
+import type { Background, Namespace } from './netns.ts';
+import { builtProgram } from './programs.ts';
+import { LOAD_NETWORK_FIRST, REMOTES_FIRST } from './topology.ts';
+
+export interface FlowsOptions {
+  flows: number;
+  /** Internal addresses that the flows are spread over; the source ports follow from it. */
+  addresses: number;
+  remotes: number;
+  /** First internal and first remote address. */
+  from?: string;
+  to?: string;
+  port?: number;
+  sourcePort?: number;
+  remotesPerEndpoint?: number;
+  rounds?: number;
+  pauseSeconds?: number;
+  ratePerSecond?: number;
+  retries?: number;
+  timeoutMs?: number;
+}
+
+export interface FlowsResult {
+  rounds: { answered: number; refused: number; lost: number; sent: number; seconds: number }[];
+  flows: number;
+  endpoints: number;
+  answeredEveryRound: number;
+  /** Seen outside at one external endpoint in every round. */
+  samePort: number;
+  changedPort: number;
+  /** Internal endpoints that different remotes saw at different external ports. */
+  splitEndpoints: number;
+  /** Answers and errors that belong to no flow. */
+  foreign: number;
+  sent: number;
+  externalPorts: number;
+  externalPortRanges: string[];
+  /** "type/code" → flows that were refused so. */
+  icmp: Record<string, number>;
+  refusalSlowestMs: number;
+}
+
+export interface HoldOptions {
+  connections: number;
+  addresses: number;
+  remotes: number;
+  from?: string;
+  to?: string;
+  port?: number;
+  processes?: number;
+  ratePerSecond?: number;
+  holdSeconds?: number;
+  timeoutMs?: number;
+}
+
+export interface HoldResult {
+  connections: number;
+  connected: number;
+  answered: number;
+  /** Talked both times, and from one external endpoint. */
+  answeredTwice: number;
+  failed: number;
+  connectSeconds: number;
+  externalPorts: number;
+  externalPortRanges: string[];
+  errors: Record<string, number>;
+}
+
+/** No run of the generator takes longer; the rates and time limits of the tests end well below. */
+const RUN_TIMEOUT_MS = 240_000;
+
+export async function startEcho(
+  namespace: Namespace,
+  options: { port?: number; ports?: number } = {},
+): Promise<Background> {
+  return startReady(namespace, 'udp-echo', { port: options.port, ports: options.ports });
+}
+
+export async function startTcpServer(
+  namespace: Namespace,
+  options: { port?: number; processes?: number } = {},
+): Promise<Background> {
+  return startReady(namespace, 'tcp-server', { port: options.port, processes: options.processes });
+}
+
+export async function startSink(
+  namespace: Namespace,
+  options: { port?: number; idleMs?: number } = {},
+): Promise<Background> {
+  return startReady(namespace, 'udp-sink', { port: options.port, idle: options.idleMs });
+}
+
+export async function udpFlows(namespace: Namespace, options: FlowsOptions): Promise<FlowsResult> {
+  const words = {
+    flows: options.flows,
+    from: options.from ?? LOAD_NETWORK_FIRST,
+    addresses: options.addresses,
+    to: options.to ?? REMOTES_FIRST,
+    remotes: options.remotes,
+    port: options.port,
+    'source-port': options.sourcePort,
+    'remotes-per-endpoint': options.remotesPerEndpoint,
+    rounds: options.rounds,
+    pause: options.pauseSeconds,
+    rate: options.ratePerSecond,
+    retries: options.retries,
+    timeout: options.timeoutMs,
+  };
+  return JSON.parse(await runFlows(namespace, 'udp-flows', words)) as FlowsResult;
+}
+
+export async function tcpHold(namespace: Namespace, options: HoldOptions): Promise<HoldResult> {
+  const words = {
+    connections: options.connections,
+    from: options.from ?? LOAD_NETWORK_FIRST,
+    addresses: options.addresses,
+    to: options.to ?? REMOTES_FIRST,
+    remotes: options.remotes,
+    port: options.port,
+    processes: options.processes,
+    rate: options.ratePerSecond,
+    hold: options.holdSeconds,
+    timeout: options.timeoutMs,
+  };
+  return JSON.parse(await runFlows(namespace, 'tcp-hold', words)) as HoldResult;
+}
+
+export async function udpBlast(
+  namespace: Namespace,
+  options: { to: string; port?: number; bytes?: number; seconds: number; ratePerSecond?: number },
+): Promise<{ sent: number; seconds: number; perSecond: number }> {
+  const words = {
+    to: options.to,
+    port: options.port,
+    bytes: options.bytes,
+    seconds: options.seconds,
+    rate: options.ratePerSecond,
+  };
+  return JSON.parse(await runFlows(namespace, 'udp-blast', words));
+}
+
+type Words = Record<string, string | number | undefined>;
+
+function wordsOf(options: Words): string[] {
+  return Object.entries(options).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, String(value)],
+  );
+}
+
+async function runFlows(namespace: Namespace, command: string, options: Words): Promise<string> {
+  const result = await namespace.run(builtProgram('flows'), [command, ...wordsOf(options)], {
+    timeoutMs: RUN_TIMEOUT_MS,
+  });
+  return result.stdout;
+}
+
+async function startReady(
+  namespace: Namespace,
+  command: string,
+  options: Words,
+): Promise<Background> {
+  const child = namespace.start(builtProgram('flows'), [command, ...wordsOf(options)]);
+  await child.line(/"ready":true/);
+  return child;
+}

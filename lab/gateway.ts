@@ -1,0 +1,129 @@
+/**
+ * A gateway in its namespace: `portfold run` as a user would start it, and its control API.
+ *
+ * Configuration, socket and runtime directory lie in one folder on tmpfs, made for this gateway and removed with it.
+ */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Status } from '../gateway/control/api.ts';
+import { ControlClient } from '../gateway/control/client.ts';
+import { configuration } from './lines.ts';
+import { type Background, type CommandResult, until } from './netns.ts';
+import { projectFolder } from './programs.ts';
+import type { Lab } from './topology.ts';
+
+const START_TIMEOUT_MS = 20_000;
+
+export interface GatewayOptions {
+  preset?: 'home' | 'rfc';
+  capacity?: number;
+  /** The whole configuration, instead of the lab's own. `DIR` in it becomes the runtime directory. */
+  config?: string;
+  /** More words behind `portfold run -c … --socket …`. */
+  args?: string[];
+}
+
+export class Gateway {
+  readonly lab: Lab;
+  readonly folder: string;
+  readonly configFile: string;
+  readonly socket: string;
+  readonly control: ControlClient;
+  #child: Background | undefined;
+  #args: string[];
+
+  constructor(lab: Lab, options: GatewayOptions = {}) {
+    this.lab = lab;
+    // The arena must lie on tmpfs, and /run or /dev/shm is one on every Linux.
+    const tmpfs = ['/run', '/dev/shm'].find((path) => existsSync(path)) ?? tmpdir();
+    this.folder = mkdtempSync(join(tmpfs, `${lab.name}-`));
+    this.configFile = join(this.folder, 'portfold.toml');
+    this.socket = join(this.folder, 'portfold.sock');
+    this.control = new ControlClient(this.socket);
+    this.#args = options.args ?? [];
+    const runtimeDirectory = join(this.folder, 'state');
+    const config =
+      options.config?.replaceAll('DIR', runtimeDirectory) ??
+      configuration(lab.line, {
+        runtimeDirectory,
+        preset: options.preset,
+        capacity: options.capacity,
+      });
+    writeFileSync(this.configFile, config);
+  }
+
+  /** Starts it and awaits that it forwards. */
+  async start(): Promise<Status> {
+    const child = this.spawn();
+    try {
+      return await until(
+        'the gateway to forward',
+        async () => {
+          if (child.over) throw new Error(`it ended: ${child.stderr.slice(-2000)}`);
+          const status = await this.control.status();
+          return status.state === 'forwarding' ? status : undefined;
+        },
+        START_TIMEOUT_MS,
+      );
+    } catch (error) {
+      if (!child.over) await child.stop();
+      throw new Error(
+        `${error instanceof Error ? error.message : error}\n${child.stderr.slice(-2000)}`,
+      );
+    }
+  }
+
+  /** Starts it and awaits nothing. `prefix` stands before the command, for instance setpriv and its words. */
+  spawn(prefix: string[] = []): Background {
+    const words = [
+      ...prefix,
+      process.execPath,
+      join(projectFolder(), 'bin', 'portfold.js'),
+      'run',
+      '-c',
+      this.configFile,
+      '--socket',
+      this.socket,
+      ...this.#args,
+    ];
+    this.#child = this.lab.gateway.start(words[0], words.slice(1));
+    return this.#child;
+  }
+
+  get process(): Background {
+    if (!this.#child) throw new Error('the gateway was not started');
+    return this.#child;
+  }
+
+  /** Another verb of the command line, asked of this gateway. */
+  portfold(...args: string[]): Promise<CommandResult> {
+    return this.lab.gateway.run(
+      process.execPath,
+      [join(projectFolder(), 'bin', 'portfold.js'), ...args],
+      { check: false, env: { PORTFOLD_SOCKET: this.socket } },
+    );
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<CommandResult> {
+    const result = await this.process.stop(signal, 15_000);
+    return result;
+  }
+
+  /** Bytes of memory that the kernel counts as the gateway's now. */
+  residentBytes(): number {
+    const status = readFileSync(`/proc/${this.process.pid}/status`, 'utf8');
+    return Number(status.match(/^VmRSS:\s+(\d+) kB/m)?.[1] ?? Number.NaN) * 1024;
+  }
+
+  /** True if the gateway runs compiled code and not the sources. */
+  compiled(): boolean {
+    const maps = readFileSync(`/proc/${this.process.pid}/cmdline`, 'utf8');
+    return !maps.includes('tsx');
+  }
+
+  /** Removes its folder. Stop it first. */
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
