@@ -36,7 +36,6 @@
           'target_name': 'flows',
           'type': 'executable',
           'sources': ['lab/native/flows.c'],
-          'defines': ['_GNU_SOURCE'],
           'cflags': ['<@(warnings)'],
         },
       ],

@@ -65,6 +65,8 @@ export class PcapWriter implements Device {
   private used = 0;
   private fileBytes = 0;
   private closed = false;
+  /** The file takes no more; what is buffered has nowhere to go. */
+  private broken = false;
 
   constructor(device: Device, path: string, options: PcapOptions) {
     this.device = device;
@@ -169,10 +171,11 @@ export class PcapWriter implements Device {
   private flush(): void {
     let from = 0;
     try {
-      while (from < this.used && this.stopped === undefined) {
+      while (from < this.used && !this.broken) {
         from += writeSync(this.file, this.buffer, from, this.used - from);
       }
     } catch (error) {
+      this.broken = true;
       this.stopped = error instanceof Error ? error.message : String(error);
     }
     this.fileBytes += from;
