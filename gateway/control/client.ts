@@ -121,7 +121,7 @@ export class ControlClient {
         return new ControlError(
           'NOT_RUNNING',
           3,
-          `portfold is not running (no answer at ${this.socket}); ${how}`,
+          `the gateway is not running (no answer at ${this.socket}); ${how}`,
         );
       case 'EACCES':
       case 'EPERM':

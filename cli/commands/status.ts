@@ -1,0 +1,184 @@
+/**
+ * `portfold status`, and bare `portfold`: is it forwarding, through which address, how full is it, and what needs a look.
+ *
+ *   exit 0 forwarding, 1 starting or stopping, 3 not running, 4 no permission
+ */
+import type { Command } from 'commander';
+import type { DropItem, HostItem, LineStatus, Status } from '../../gateway/control/api.ts';
+import { type Context, examples, tableOrJson } from '../context.ts';
+import { formatBar, formatBytes, formatCount, formatDuration, formatShare } from '../format.ts';
+import { cut } from '../table.ts';
+import { paint, printable, type Terminal } from '../terminal.ts';
+
+const TOP_HOSTS = 3;
+const TOP_DROPS = 3;
+/** Ranges of ports that a line shows; a MAP-E set has up to 63 of them. */
+const RANGES_SHOWN = 4;
+/** Share from which a table or a port set is called short. */
+const SHORT_FROM = 0.9;
+
+export function addStatus(program: Command, context: Context): void {
+  program
+    .command('status')
+    .summary('Show whether the gateway forwards, and how full it is')
+    .description(
+      'Show whether the gateway forwards, and how full it is.\n\n' +
+        'Exit status: 0 forwarding, 1 starting or stopping, 3 not running, 4 no permission.',
+    )
+    .addOption(tableOrJson())
+    .addHelpText(
+      'after',
+      examples(
+        'portfold status                      for people',
+        'portfold status -o json | jq .ports  for scripts',
+        'portfold status >/dev/null || echo "not forwarding"',
+      ),
+    )
+    .action(context.action((options: { output: 'table' | 'json' }) => show(context, options)));
+}
+
+async function show(context: Context, options: { output: 'table' | 'json' }): Promise<number> {
+  const client = context.client();
+  const { terminal } = context;
+  const status = await client.status();
+  if (options.output === 'json') {
+    terminal.write(JSON.stringify(status, null, 2) + '\n');
+  } else {
+    const [hosts, drops] = await Promise.all([
+      client.list('hosts', { sort: '-sessions', limit: TOP_HOSTS, filter: ['sessions>0'] }),
+      client.list('drops', { sort: '-packets', limit: TOP_DROPS, filter: ['packets>0'] }),
+    ]);
+    terminal.write(renderStatus(terminal, status, hosts.items, drops.items));
+  }
+  return status.state === 'forwarding' ? 0 : 1;
+}
+
+/** The page that a person sees first. */
+export function renderStatus(
+  terminal: Terminal,
+  status: Status,
+  hosts: readonly HostItem[],
+  drops: readonly DropItem[],
+): string {
+  const stateStyle = status.state === 'forwarding' ? 'green' : 'yellow';
+  const sections = [
+    [
+      `portfold ${status.version}  ${paint(terminal, stateStyle, status.state)} for ` +
+        formatDuration(status.uptimeSeconds),
+      `pid ${status.pid}, ${status.tun}, ${status.configFile}`,
+    ],
+    status.lines.flatMap(lineText),
+    portText(status),
+    usageText(status),
+    trafficText(status),
+    topText(hosts, drops),
+    warnings(status).map((text) => paint(terminal, 'yellow', `! ${text}`)),
+  ];
+  return sections
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.map((line) => fitted(terminal, line) + '\n').join(''))
+    .join('\n');
+}
+
+/** A painted line keeps its colour; it is short. */
+const fitted = (terminal: Terminal, line: string): string =>
+  line.includes('\x1b') ? line : cut(printable(line), terminal.columns);
+
+const label = (text: string): string => text.padEnd(10);
+
+function lineText(line: LineStatus): string[] {
+  const shown = line.portRanges.slice(0, RANGES_SHOWN).join(', ');
+  const more = line.portRanges.length - RANGES_SHOWN;
+  const texts = [
+    `${label('line')}${line.name} (${line.type}) on ${line.interface}, mtu ${line.mtu}`,
+    `${label('address')}${line.externalAddress}, ${formatCount(line.portCount)} ports: ` +
+      `${shown}${more > 0 ? `, … ${more} more ranges` : ''}`,
+  ];
+  if (line.ceAddress !== undefined)
+    texts.push(
+      `${label('tunnel')}${line.ceAddress} to ${line.brAddress ?? '?'} by ${line.encapsulation}` +
+        (line.psid === undefined ? '' : `, PSID ${line.psid}`),
+    );
+  return texts;
+}
+
+/** A bar for each protocol, and what Portfold is for: how many sessions share a port. */
+function portText(status: Status): string[] {
+  return (['tcp', 'udp', 'icmp'] as const).map((protocol, i) => {
+    const { used, owned, total } = status.ports[protocol];
+    const sessions = status.sessions[protocol];
+    const folded = used === 0 ? '' : `, ${(sessions / used).toFixed(1)} a port`;
+    return (
+      `${label(i === 0 ? 'ports' : '')}${protocol.padEnd(5)}${formatBar(used, total)} ` +
+      `${formatCount(used).padStart(6)} of ${formatCount(total)} used` +
+      `${owned > 0 ? `, ${formatCount(owned)} owned` : ''}; ${formatCount(sessions)} sessions${folded}`
+    );
+  });
+}
+
+function usageText(status: Status): string[] {
+  return (['sessions', 'mappings', 'remotes', 'hosts'] as const).map((name) => {
+    const { used, capacity } = status[name];
+    return (
+      `${label(name)}${formatCount(used).padStart(11)} of ${formatCount(capacity)} ` +
+      `(${formatShare(used, capacity)})`
+    );
+  });
+}
+
+function trafficText({ counters, memory }: Status): string[] {
+  return [
+    `${label('traffic')}out ${formatBytes(counters.bytesOutbound)} in ` +
+      `${formatCount(counters.packetsOutbound)} packets, in ${formatBytes(counters.bytesInbound)} in ` +
+      `${formatCount(counters.packetsInbound)} packets`,
+    `${label('packets')}${formatCount(counters.packetsDropped)} dropped, ` +
+      `${formatCount(counters.packetsAnswered)} answered by the gateway`,
+    `${label('since')}${formatCount(counters.sessionsCreated)} sessions created, ` +
+      `${formatCount(counters.sessionsEnded)} ended, ${formatCount(counters.sessionsDiverted)} diverted, ` +
+      `${formatCount(counters.sessionsRefused)} refused`,
+    `${label('memory')}${formatBytes(memory.residentBytes)} resident; the arena has ` +
+      formatBytes(memory.arenaBytes),
+  ];
+}
+
+function topText(hosts: readonly HostItem[], drops: readonly DropItem[]): string[] {
+  return [
+    ...hosts.map(
+      (host, i) =>
+        `${label(i === 0 ? 'top hosts' : '')}${host.address.padEnd(16)}` +
+        `${formatCount(host.sessions)} sessions, ${formatCount(host.portsOwned)} ports owned` +
+        (host.sessionsRefused > 0 ? `, ${formatCount(host.sessionsRefused)} refused` : ''),
+    ),
+    ...drops.map(
+      (drop, i) =>
+        `${label(i === 0 ? 'top drops' : '')}${formatCount(drop.packets)}  ${drop.meaning}`,
+    ),
+  ];
+}
+
+function warnings(status: Status): string[] {
+  const texts: string[] = [];
+  for (const name of ['sessions', 'mappings', 'remotes', 'hosts'] as const) {
+    const { used, capacity } = status[name];
+    if (capacity > 0 && used >= capacity * SHORT_FROM)
+      texts.push(
+        `the table of ${name} is ${formatShare(used, capacity)} full: existing sessions go on, new ones will fail; ` +
+          'see `portfold hosts`, or raise the capacity',
+      );
+  }
+  for (const protocol of ['tcp', 'udp', 'icmp'] as const) {
+    const { owned, total } = status.ports[protocol];
+    // Used ports are shared and no worry; owned ones are gone for everybody else.
+    if (total > 0 && owned >= total * SHORT_FROM)
+      texts.push(
+        `${formatShare(owned, total)} of the ${protocol} ports belong to one endpoint each; ` +
+          `see \`portfold ports ${protocol} owned\``,
+      );
+  }
+  if (status.counters.sessionsRefused > 0)
+    texts.push(
+      `${formatCount(status.counters.sessionsRefused)} sessions were refused since the start; ` +
+        'see `portfold events kind=session-refused`',
+    );
+  return texts;
+}
