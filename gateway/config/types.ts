@@ -14,6 +14,8 @@ export interface MapRuleConfig {
   eaLength: number;
   psidOffset: number;
   psidLength?: number;
+  /** A PSID given beside the rule (RFC 7597 appendix A.5); undefined: it is read from the EA bits. */
+  psid?: number;
   br: string;
 }
 
