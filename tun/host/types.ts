@@ -42,4 +42,6 @@ export interface HostResult {
   /** Hops that the engine must give back because the kernel decrements a second time after the TUN, per direction. */
   restoreHopsOutbound: number;
   restoreHopsInbound: number;
+  /** Sentences for the log: what works, but perhaps not as the operator thinks. */
+  warnings?: string[];
 }
