@@ -58,8 +58,6 @@ export interface Lab {
   readonly provider: Namespace;
   readonly relay: Namespace;
   readonly internet: Namespace;
-  /** Keeps the namespaces when the process ends. */
-  keep(): void;
   /** Ends the processes inside and removes the namespaces. Safe to call twice. */
   remove(): void;
 }
@@ -85,7 +83,6 @@ export async function buildLab(options: LabOptions): Promise<Lab> {
     line: options.line,
     hosts,
     ...roles,
-    keep: () => labs.delete(lab),
     remove: () => {
       for (const one of all) one.remove();
       labs.delete(lab);
@@ -177,6 +174,8 @@ async function configureInternet(internet: Namespace): Promise<void> {
     'link set eth0 up',
     'address add 192.0.2.10/30 dev eth0',
     'route add default via 192.0.2.9',
+    // Whole networks are local below; servers that bind to one address like to see it on an interface as well.
+    ...[SERVER, SERVER_SECOND, NAME_SERVER].map((address) => `address add ${address}/32 dev lo`),
     'route add local 203.0.113.0/24 dev lo',
     'route add local 198.18.0.0/15 dev lo',
   ]);
