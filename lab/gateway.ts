@@ -1,10 +1,9 @@
 /**
  * A gateway in its namespace: `portfold run` as a user would start it, and its control API.
  *
- * Configuration, socket and runtime directory lie in one folder on tmpfs, made for this gateway and removed with it.
+ * Configuration, socket and runtime directory lie in a folder of their own below the lab's, and go with the lab.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Status } from '../gateway/control/api.ts';
 import { ControlClient } from '../gateway/control/client.ts';
@@ -35,9 +34,7 @@ export class Gateway {
 
   constructor(lab: Lab, options: GatewayOptions = {}) {
     this.lab = lab;
-    // The arena must lie on tmpfs, and /run or /dev/shm is one on every Linux.
-    const tmpfs = ['/run', '/dev/shm'].find((path) => existsSync(path)) ?? tmpdir();
-    this.folder = mkdtempSync(join(tmpfs, `${lab.name}-`));
+    this.folder = mkdtempSync(join(lab.folder, 'gateway-'));
     this.configFile = join(this.folder, 'portfold.toml');
     this.socket = join(this.folder, 'portfold.sock');
     this.control = new ControlClient(this.socket);
@@ -120,10 +117,5 @@ export class Gateway {
   compiled(): boolean {
     const maps = readFileSync(`/proc/${this.process.pid}/cmdline`, 'utf8');
     return !maps.includes('tsx');
-  }
-
-  /** Removes its folder. Stop it first. */
-  remove(): void {
-    rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -20,6 +20,9 @@
  * Names are pfl-PID-N-…, so that labs run side by side; a lab removes exactly its own, also on SIGINT and after a failure.
  * Interfaces are born inside their namespaces; the root namespace is never changed.
  */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ADDRESS, type LineType, MAP_E } from './lines.ts';
 import { type Background, Namespace } from './netns.ts';
 
@@ -52,6 +55,8 @@ export interface LabOptions {
 export interface Lab {
   readonly name: string;
   readonly line: LineType;
+  /** A folder on tmpfs, removed with the lab. */
+  readonly folder: string;
   readonly hosts: Namespace[];
   readonly load: Namespace;
   readonly gateway: Namespace;
@@ -61,6 +66,9 @@ export interface Lab {
   /** Ends the processes inside and removes the namespaces. Safe to call twice. */
   remove(): void;
 }
+
+/** The gateway's arena must lie on tmpfs, and /run or /dev/shm is one on every Linux. */
+const TMPFS = ['/run', '/dev/shm'].find((path) => existsSync(path)) ?? tmpdir();
 
 const labs = new Set<Lab>();
 let labNumber = 0;
@@ -81,10 +89,12 @@ export async function buildLab(options: LabOptions): Promise<Lab> {
   const lab: Lab = {
     name,
     line: options.line,
+    folder: mkdtempSync(join(TMPFS, `${name}-`)),
     hosts,
     ...roles,
     remove: () => {
       for (const one of all) one.remove();
+      rmSync(lab.folder, { recursive: true, force: true });
       labs.delete(lab);
     },
   };

@@ -5,7 +5,6 @@
  * Words go to stderr as they happen; the last table, which is the point, goes to stdout. A step whose helper program is
  * missing is named and left out; a step that fails makes the demo fail, after the others have run.
  */
-import { rmSync } from 'node:fs';
 import type { HostItem, PortItem, Status } from '../../gateway/control/api.ts';
 import { type FlowsResult, startEcho, udpFlows } from '../flows.ts';
 import { Gateway } from '../gateway.ts';
@@ -83,7 +82,6 @@ export async function demo(options: DemoOptions): Promise<number> {
   } finally {
     await stopQuietly(gateway);
     lab.remove();
-    gateway.remove();
   }
 }
 
@@ -116,7 +114,7 @@ function stepsOf(lab: Lab, gateway: Gateway, flows: number): Step[] {
       name: 'page',
       programs: ['nginx', 'curl'],
       run: async () => {
-        fileSum = (await startWebServer(lab.internet, gateway.folder, FILE_BYTES)).sha256;
+        fileSum = (await startWebServer(lab.internet, lab.folder, FILE_BYTES)).sha256;
         const text = await page(host);
         expect(text === WEB_GREETING, `the page says "${text}"`);
         return `http://${SERVER}/ says "${text}"`;
