@@ -1,8 +1,9 @@
 /**
  * Errors of the operating system, as sentences.
  *
- * The addon throws `{ code: 'EBUSY', step: 'TUNSETIFF' }`; people need to know what happened, to which thing, and what to do.
- * One function per subject turns the one into the other. Programs look at `code` and `exitCode`, never at the words.
+ * The addon throws `{ code: 'EBUSY', step: 'TUNSETIFF' }`; people need to know what happened, to
+ * which thing, and what to do. One function per subject turns the one into the other. Programs look
+ * at `code` and `exitCode`, never at the words.
  */
 
 /** 1: it failed. 4: a permission is missing. */

@@ -1,16 +1,19 @@
 /**
- * A device without an operating system: packets are put in by enqueue(), read in batches, and what is written is kept or
- * only counted. For tests of the engine, for benchmarks, and for the test that a million packets make no garbage.
+ * A device without an operating system: packets are put in by enqueue(), read in batches, and what
+ * is written is kept or only counted. For tests of the engine, for benchmarks, and for the test
+ * that a million packets make no garbage.
  *
- *   enqueue() → | queue: packets one behind the other | → readBatch() → batch → writeBatch() → | capture | or a count
- *                         ^ rewind() starts here anew
+ *   enqueue() → | queue of packets | → readBatch() → batch → writeBatch() → | capture | or a count
+ *                 ^ rewind() starts here anew
  *
- * All memory is taken in the constructor. readBatch and writeBatch allocate nothing; they copy word by word, since
- * TypedArray.set would need a view object for every packet. Batches look as a TunDevice makes them: HEADROOM_BYTES in front of each
- * IP header, headers aligned to 64 bytes, a virtio header directly in front, and room left for a packet of the largest size.
+ * All memory is taken in the constructor. readBatch and writeBatch allocate nothing; they copy word
+ * by word, since TypedArray.set would need a view object for every packet. Batches look as a
+ * TunDevice makes them: HEADROOM_BYTES in front of each IP header, headers aligned to 64 bytes, a
+ * virtio header directly in front, and room left for a packet of the largest size.
  *
  * Invariants: 0 <= next <= queued <= packetsMax. A record of queue or capture is
- *   4 words: start of the virtio header | length of the IP packet | gsoSize<<16 | gsoType<<8 | flags | verdict (capture only)
+ *   4 words: start of the virtio header | length of the IP packet |
+ *            gsoSize<<16 | gsoType<<8 | flags | verdict (capture only)
  */
 import {
   DESCRIPTOR_WORDS,
@@ -219,7 +222,10 @@ class PacketStore {
     return true;
   }
 
-  /** Copies a frame with its virtio header from a batch. Byte by byte: the engine may have moved it to any offset. */
+  /**
+   * Copies a frame with its virtio header from a batch. Byte by byte: the engine may have moved it
+   * to any offset.
+   */
   copyIn(from: Uint8Array, offset: number, length: number, verdict: number): boolean {
     const start = this.cursor;
     if (!this.reserve(length)) return false;
@@ -274,7 +280,10 @@ class PacketStore {
   }
 }
 
-/** Copies a virtio header and `length` bytes behind it. Both places are multiples of 4; up to 3 bytes behind are copied too. */
+/**
+ * Copies a virtio header and `length` bytes behind it. Both places are multiples of 4; up to 3
+ * bytes behind are copied too.
+ */
 function copyWords(
   from: Int32Array,
   fromByte: number,

@@ -1,14 +1,17 @@
 /**
  * The addon, typed. The only file that loads portfold.node.
  *
- * The addon is plain C on Node-API (tun/native/), built by `npm ci` into build/Release. It is loaded at the first call, so that
- * what needs no device (a simulation, the command line) runs without it, and may be loaded by any number of threads at once.
+ * The addon is plain C on Node-API (tun/native/), built by `npm ci` into build/Release. It is
+ * loaded at the first call, so that what needs no device (a simulation, the command line) runs
+ * without it, and may be loaded by any number of threads at once.
  *
- *   device      openTun registerBuffers readBatch writeBatch wait wake setPersist closeTun   → used through tun-device.ts
+ *   device      openTun registerBuffers readBatch writeBatch wait wake setPersist closeTun,
+ *               used through tun-device.ts
  *   memory      mapArena isTmpfs lockFile
  *   system      bootMilliseconds sdNotify setAffinity completeChecksum
  *
- * Invariant: the functions on the datapath (readBatch, writeBatch, wait, bootMilliseconds) allocate nothing but a number.
+ * Invariant: the functions on the datapath (readBatch, writeBatch, wait, bootMilliseconds) allocate
+ * nothing but a number.
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -54,7 +57,10 @@ export const COUNTER_LAST_WRITE_ERRNO = 6;
 export const COUNTER_SHORT_READS = 7;
 export const COUNTERS = 8;
 
-/** The addon as it is. Errors are raw here; the functions below and tun-device.ts make sentences of them. */
+/**
+ * The addon as it is. Errors are raw here; the functions below and tun-device.ts make sentences of
+ * them.
+ */
 export interface Native {
   openTun(name: string, persist: boolean): OpenedTun;
   closeTun(handle: TunHandle): void;
@@ -104,13 +110,17 @@ export function bootMilliseconds(): number {
 
 export interface MappedArena {
   buffer: ArrayBuffer;
-  /** The pages cannot be swapped out. False when RLIMIT_MEMLOCK forbids it; everything works all the same. */
+  /**
+   * The pages cannot be swapped out. False when RLIMIT_MEMLOCK forbids it; everything works all the
+   * same.
+   */
   locked: boolean;
 }
 
 /**
- * Maps a file of exactly `bytes` bytes as shared memory. With `create` it must not exist and is made, all pages present;
- * without, it must exist in that size. The memory stays mapped for as long as the buffer is reachable.
+ * Maps a file of exactly `bytes` bytes as shared memory. With `create` it must not exist and is
+ * made, all pages present; without, it must exist in that size. The memory stays mapped for as long
+ * as the buffer is reachable.
  */
 export function mapArena(path: string, bytes: number, options: { create: boolean }): MappedArena {
   try {
@@ -134,7 +144,10 @@ export interface FileLock {
   release(): void;
 }
 
-/** Takes the lock of a file, made if need be, until release() or the end of the process. 'held': somebody else has it. */
+/**
+ * Takes the lock of a file, made if need be, until release() or the end of the process. 'held':
+ * somebody else has it.
+ */
 export function lockFile(path: string): FileLock | 'held' {
   let descriptor: number;
   try {
@@ -153,8 +166,8 @@ export function lockFile(path: string): FileLock | 'held' {
 }
 
 /**
- * Tells the service manager, for instance "READY=1\nSTATUS=forwarding". False when there is none, or it does not listen: a
- * gateway forwards with or without somebody who watches.
+ * Tells the service manager, for instance "READY=1\nSTATUS=forwarding". False when there is none,
+ * or it does not listen: a gateway forwards with or without somebody who watches.
  */
 export function sdNotify(text: string): boolean {
   const socket = process.env.NOTIFY_SOCKET;
@@ -180,8 +193,9 @@ export function setAffinity(cpu: number): void {
 }
 
 /**
- * Completes a partial checksum in place. `csumStart` counts from the IP header, as in the virtio header; `length` is that of the
- * IP packet. Returns false, and changes nothing, when the field does not lie inside the packet.
+ * Completes a partial checksum in place. `csumStart` counts from the IP header, as in the virtio
+ * header; `length` is that of the IP packet. Returns false, and changes nothing, when the field
+ * does not lie inside the packet.
  */
 export function completeChecksum(
   bytes: Uint8Array,

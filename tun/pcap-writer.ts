@@ -3,16 +3,19 @@
  *
  *   engine ── readBatch / writeBatch ──► PcapWriter ──► device
  *                                             │
- *                                             ▼  pcap, nanosecond variant, LINKTYPE_RAW: each record is an IP packet
+ *                                             ▼
+ *                              pcap, nanosecond variant, LINKTYPE_RAW: a record is an IP packet
  *
- * Recorded are the frames as they were read, and those of the engine's frames that are about to be written. A superpacket is one
- * record. A partial checksum is completed in the recorded copy, so that nobody hunts for broken checksums that were never sent;
- * the frame itself is not touched.
+ * Recorded are the frames as they were read, and those of the engine's frames that are about to be
+ * written. A superpacket is one record. A partial checksum is completed in the recorded copy, so
+ * that nobody hunts for broken checksums that were never sent; the frame itself is not touched.
  *
- * Recording is for looking at a problem, not for every day: the file is written by the datapath's own thread. It never
- * stops the traffic: when the disk refuses, or the limit is reached, recording ends, `stopped` says why, and packets go on.
+ * Recording is for looking at a problem, not for every day: the file is written by the datapath's
+ * own thread. It never stops the traffic: when the disk refuses, or the limit is reached, recording
+ * ends, `stopped` says why, and packets go on.
  *
- * pcap record: seconds u32 | nanoseconds u32 | bytes recorded u32 | bytes of the packet u32 | packet. Little endian.
+ * pcap record, little endian:
+ *   seconds u32 | nanoseconds u32 | bytes recorded u32 | bytes of the packet u32 | packet
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import {
@@ -117,7 +120,9 @@ export class PcapWriter implements Device {
     this.device.close();
   }
 
-  /** Records each frame of the batch with a verdict >= 0; fresh from the device, that is every one. */
+  /**
+   * Records each frame of the batch with a verdict >= 0; fresh from the device, that is every one.
+   */
   private record(): void {
     const { bytes, descriptors, count } = this.batch!;
     const microseconds = this.options.nowMicroseconds();

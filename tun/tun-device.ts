@@ -1,16 +1,18 @@
 /**
  * A TUN interface as a Device.
  *
- * The interface speaks IP packets with a virtio header (IFF_VNET_HDR) and hands over superpackets and partial checksums;
- * tun/native/device.c says how. A TunDevice belongs to the thread that opened it. Other threads get its `wakeToken` in a message
- * and end its sleep by `wakeDevice(token)` from native.ts.
+ * The interface speaks IP packets with a virtio header (IFF_VNET_HDR) and hands over superpackets
+ * and partial checksums; tun/native/device.c says how. A TunDevice belongs to the thread that
+ * opened it. Other threads get its `wakeToken` in a message and end its sleep by
+ * `wakeDevice(token)` from native.ts.
  *
  *   const device = new TunDevice('portfold0', { persist: true });
  *   device.register(new Frames(1 << 20, 256));
  *   for (;;) { device.readBatch(); …; device.writeBatch(); if (idle) device.wait(250); }
  *
- * Persistence: with `persist` the interface outlives the process, with its routes; the next one that opens the name adopts it.
- * Without, it goes when it is closed. What is asked for at opening holds, also for an adopted interface.
+ * Persistence: with `persist` the interface outlives the process, with its routes; the next one
+ * that opens the name adopts it. Without, it goes when it is closed. What is asked for at opening
+ * holds, also for an adopted interface.
  */
 import type { Device, DeviceCounters, FrameBatch } from './device.ts';
 import { DeviceError, tunOpenError, tunReadError } from './errors.ts';
@@ -58,7 +60,10 @@ export class TunDevice implements Device {
   /** UDP superpackets may come (kernel 6.2 and later). */
   readonly hasUdpSegmentation: boolean;
   readonly counters: TunCounters;
-  /** The rows behind `counters`, COUNTER_… in native.ts; in shared memory, so that another thread may read them. */
+  /**
+   * The rows behind `counters`, COUNTER_… in native.ts; in shared memory, so that another thread
+   * may read them.
+   */
   readonly counterRows: Float64Array;
 
   private readonly native: Native;
@@ -162,7 +167,10 @@ class CounterView implements TunCounters {
   }
 }
 
-/** The kernel's own rule for the names of interfaces (dev_valid_name), told before it says EINVAL for three reasons at once. */
+/**
+ * The kernel's own rule for the names of interfaces (dev_valid_name), told before it says EINVAL
+ * for three reasons at once.
+ */
 function checkName(name: string): void {
   const valid =
     name.length > 0 &&

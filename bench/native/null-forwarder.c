@@ -3,15 +3,19 @@
  *
  *   null-forwarder NAME [--no-offload] [--seconds N] [--batch N]
  *
- * What a gateway on one TUN, in one thread, could reach at most on this machine: the same flags, the same batches in one
- * buffer, no translation and no JavaScript. Portfold's own figures are given as a ratio to this one, run in turn.
+ * What a gateway on one TUN, in one thread, could reach at most on this machine: the same flags,
+ * the same batches in one buffer, no translation and no JavaScript. Portfold's own figures are
+ * given as a ratio to this one, run in turn.
  *
- * NAME is opened, or created when it does not exist; links, addresses and routes are the caller's. --no-offload leaves out
- * the virtio header and all offloads, so each packet fits the MTU and carries a complete checksum. --seconds ends the run after N
- * seconds, otherwise SIGTERM or SIGINT does. --batch is the most packets read before they are written (default 256).
+ * NAME is opened, or created when it does not exist; links, addresses and routes are the caller's.
+ * --no-offload leaves out the virtio header and all offloads, so each packet fits the MTU and
+ * carries a complete checksum. --seconds ends the run after N seconds, otherwise SIGTERM or SIGINT
+ * does. --batch is the most packets read before they are written (default 256).
  *
- * Prints one line of JSON at the end: {"packets":…,"bytes":…,"superpackets":…,"batches":…,"writeErrors":…,"writeFull":…,
- * "seconds":…,"userSeconds":…,"systemSeconds":…,"offload":…}. Bytes are those of IP packets; a superpacket is longer than 9,000.
+ * Prints one line of JSON at the end:
+ * {"packets":…,"bytes":…,"superpackets":…,"batches":…,"writeErrors":…,"writeFull":…,
+ * "seconds":…,"userSeconds":…,"systemSeconds":…,"offload":…}. Bytes are those of IP packets; a
+ * superpacket is longer than 9,000.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -167,12 +171,14 @@ static double timeSeconds(struct timeval time) {
 static void report(const Options *options, const Totals *totals, double seconds) {
   struct rusage used;
   getrusage(RUSAGE_SELF, &used);
-  printf("{\"packets\":%llu,\"bytes\":%llu,\"superpackets\":%llu,\"batches\":%llu,\"writeErrors\":%llu,"
-         "\"writeFull\":%llu,\"seconds\":%.3f,\"userSeconds\":%.3f,\"systemSeconds\":%.3f,\"offload\":%s}\n",
+  printf("{\"packets\":%llu,\"bytes\":%llu,\"superpackets\":%llu,\"batches\":%llu,",
          (unsigned long long)totals->packets, (unsigned long long)totals->bytes,
-         (unsigned long long)totals->superpackets, (unsigned long long)totals->batches,
-         (unsigned long long)totals->writeErrors, (unsigned long long)totals->writeFull, seconds,
-         timeSeconds(used.ru_utime), timeSeconds(used.ru_stime), options->offload ? "true" : "false");
+         (unsigned long long)totals->superpackets, (unsigned long long)totals->batches);
+  printf("\"writeErrors\":%llu,\"writeFull\":%llu,\"seconds\":%.3f,",
+         (unsigned long long)totals->writeErrors, (unsigned long long)totals->writeFull, seconds);
+  printf("\"userSeconds\":%.3f,\"systemSeconds\":%.3f,\"offload\":%s}\n",
+         timeSeconds(used.ru_utime), timeSeconds(used.ru_stime),
+         options->offload ? "true" : "false");
 }
 
 int main(int count, char **arguments) {

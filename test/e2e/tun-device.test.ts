@@ -3,7 +3,7 @@
  *
  *   pfn-left 10.91.1.2 ── gl  pfn-gw  gr ── 10.91.2.2 pfn-right
  *                              │ ▲
- *                     rules:   ▼ │  iif gl, iif gr → table 100 → TUN; what comes out of the TUN → main
+ *                              ▼ │  iif gl, iif gr: table 100, to the TUN; from the TUN: main
  *                           forwarder.ts
  */
 import assert from 'node:assert/strict';
@@ -243,7 +243,7 @@ describe('TunDevice in namespaces', function () {
       const frames = new Frames(1 << 17, 8);
       device.register(frames);
       execFileSync('ip', ['link', 'set', '${TUN}', 'up']);
-      // 0: a version that is neither 4 nor 6; 1: outside of the buffer; 2: not to be written; 3: fine.
+      // A version that is neither 4 nor 6, outside of the buffer, not to be written, fine.
       const offsets = [128, 1 << 17, 1024, 2048];
       for (const [i, offset] of offsets.entries()) {
         frames.descriptors.set([offset, 28, 0, i === 2 ? -1 : 0], i * 4);
@@ -258,7 +258,10 @@ describe('TunDevice in namespaces', function () {
   });
 });
 
-/** Runs statements in the gateway's namespace; answers what they print, or "CODE EXITCODE MESSAGE" of what they throw. */
+/**
+ * Runs statements in the gateway's namespace; answers what they print, or "CODE EXITCODE MESSAGE"
+ * of what they throw.
+ */
 function runInside(statements: string): string {
   const url = (path: string): string => new URL(path, import.meta.url).href;
   const program = `

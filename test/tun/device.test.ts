@@ -3,7 +3,10 @@ import { readFileSync } from 'node:fs';
 import * as frames from '../../core/frames.ts';
 import * as device from '../../tun/device.ts';
 
-/** `tun` imports nothing of `core`, and C nothing of either; this file is what holds the three together. */
+/**
+ * `tun` imports nothing of `core`, and C nothing of either; this file is what holds the three
+ * together.
+ */
 describe('the layout of a batch', () => {
   const source = readFileSync(new URL('../../tun/native/device.c', import.meta.url), 'utf8');
 

@@ -12,8 +12,9 @@ import { PcapWriter } from '../../tun/pcap-writer.ts';
 const MICROSECONDS = Date.UTC(2026, 2, 4, 5, 6, 7) * 1000 + 8;
 
 /**
- * A UDP datagram 192.0.2.1:4000 > 198.51.100.7:53 whose checksum field holds the folded pseudo-header sum, as with
- * NEEDS_CSUM. The payload is zeros, so tcpdump knows the true checksum without our help.
+ * A UDP datagram 192.0.2.1:4000 > 198.51.100.7:53 whose checksum field holds the folded
+ * pseudo-header sum, as with NEEDS_CSUM. The payload is zeros, so tcpdump knows the true checksum
+ * without our help.
  */
 function partialDatagram(payload: number): Uint8Array {
   const bytes = new Uint8Array(28 + payload);

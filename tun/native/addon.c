@@ -1,8 +1,9 @@
 /*
  * Module registration, argument readers and errors.
  *
- * NAPI_MODULE_INIT runs once for every thread that loads the addon. It keeps no instance data: a device hangs on its
- * handle, an arena on its ArrayBuffer, and both go when the environment of their thread ends.
+ * NAPI_MODULE_INIT runs once for every thread that loads the addon. It keeps no instance data: a
+ * device hangs on its handle, an arena on its ArrayBuffer, and both go when the environment of
+ * their thread ends.
  */
 #include "addon.h"
 
@@ -10,7 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* glibc has strerrorname_np, musl has not; these are the ones that the calls of this addon are documented to give. */
+/*
+ * glibc has strerrorname_np, musl has not; these are the ones that the calls of this addon are
+ * documented to give.
+ */
 static const char *errnoName(int error) {
   switch (error) {
     case EPERM: return "EPERM";
@@ -116,12 +120,14 @@ bool readString(napi_env env, napi_value value, char *buffer, size_t size, size_
   return true;
 }
 
-bool readTypedArray(napi_env env, napi_value value, napi_typedarray_type type, void **data, size_t *length) {
+bool readTypedArray(napi_env env, napi_value value, napi_typedarray_type type, void **data,
+                    size_t *length) {
   napi_typedarray_type found;
   bool isTypedArray = false;
   napi_is_typedarray(env, value, &isTypedArray);
   if (!isTypedArray ||
-      napi_get_typedarray_info(env, value, &found, length, data, NULL, NULL) != napi_ok || found != type) {
+      napi_get_typedarray_info(env, value, &found, length, data, NULL, NULL) != napi_ok ||
+      found != type) {
     throwUsage(env, "a typed array of another type was expected");
     return false;
   }

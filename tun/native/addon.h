@@ -1,16 +1,18 @@
 /*
- * What the files of the addon share: argument readers, the one way to throw, and the tables of functions.
+ * What the files of the addon share: argument readers, the one way to throw, and the tables of
+ * functions.
  *
  *   addon.c    module registration and the helpers declared here
  *   device.c   TUN device: open, register, readBatch, writeBatch, wait, wake
  *   memory.c   the arena: mmap of a file on tmpfs, and the lock that keeps a second gateway out
  *   system.c   boot clock, sd_notify, processor affinity, completing a checksum
  *
- * The addon moves bytes and knows nothing of NAT. It is context-aware: each thread that loads it gets functions of its
- * own, and the only state of the process as a whole is the wake table of device.c, which a mutex guards.
+ * The addon moves bytes and knows nothing of NAT. It is context-aware: each thread that loads it
+ * gets functions of its own, and the only state of the process as a whole is the wake table of
+ * device.c, which a mutex guards.
  *
- * A failed system call is thrown as an Error with `code` (the errno's name) and `step` (what was being tried).
- * tun/native.ts makes the sentence for people; here is no prose.
+ * A failed system call is thrown as an Error with `code` (the errno's name) and `step` (what was
+ * being tried). tun/native.ts makes the sentence for people; here is no prose.
  */
 #ifndef PORTFOLD_ADDON_H
 #define PORTFOLD_ADDON_H
@@ -19,8 +21,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define ARGUMENTS_MAX 8
 
 /* One row of a table of functions; a row without a name ends the table. */
 typedef struct {
@@ -48,7 +48,8 @@ bool readBool(napi_env env, napi_value value, bool *result);
 bool readString(napi_env env, napi_value value, char *buffer, size_t size, size_t *length);
 
 /* Memory and number of elements of a typed array of the given type. */
-bool readTypedArray(napi_env env, napi_value value, napi_typedarray_type type, void **data, size_t *length);
+bool readTypedArray(napi_env env, napi_value value, napi_typedarray_type type, void **data,
+                    size_t *length);
 
 napi_value makeBool(napi_env env, bool value);
 napi_value makeInt32(napi_env env, int32_t value);

@@ -1,23 +1,26 @@
 /*
  * The TUN device: one queue, read and written in batches.
  *
- * A TUN descriptor gives one packet a read and takes one a write; there is no call for many. A batch is therefore a loop
- * inside one call from JavaScript, and its buffers are registered once, so that a batch of any size costs one crossing.
+ * A TUN descriptor gives one packet a read and takes one a write; there is no call for many. A
+ * batch is therefore a loop inside one call from JavaScript, and its buffers are registered once,
+ * so that a batch of any size costs one crossing.
  *
- *   bytes:        | headroom 116 | virtio 12 | IP packet ....... | to 64 | headroom | virtio | IP packet ...
+ *   bytes:        | headroom 116 | virtio 12 | IP packet ....... | to 64 | headroom | virtio | IP ...
  *                                            ^ offset, a multiple of 64
  *   descriptor:   offset | length | gsoSize << 16 | gsoType << 8 | flags | verdict
  *
- * IFF_VNET_HDR and TUNSETOFFLOAD let the kernel hand over TCP superpackets of up to 64 KB as they stand, with a checksum
- * that may still be partial, and take them back the same way. The virtio header is little endian on every host
- * (TUNSETVNETLE) and 12 bytes long (TUNSETVNETHDRSZ), which keeps the IP header aligned.
+ * IFF_VNET_HDR and TUNSETOFFLOAD let the kernel hand over TCP superpackets of up to 64 KB as they
+ * stand, with a checksum that may still be partial, and take them back the same way. The virtio
+ * header is little endian on every host (TUNSETVNETLE) and 12 bytes long (TUNSETVNETHDRSZ), which
+ * keeps the IP header aligned.
  *
- * Waking: wait() sleeps on the TUN and on an eventfd. Another thread of the process ends the sleep by wake(token). The token
- * is a plain number that may be posted to any thread; it is looked up in a table of the process, so a token that outlives its
- * device wakes nobody and never writes to a descriptor that has been given to something else since.
+ * Waking: wait() sleeps on the TUN and on an eventfd. Another thread of the process ends the sleep
+ * by wake(token). The token is a plain number that may be posted to any thread; it is looked up in
+ * a table of the process, so a token that outlives its device wakes nobody and never writes to a
+ * descriptor that has been given to something else since.
  *
- * Invariants: a device is used by the thread that opened it (wake excepted); the arrays are referenced until close, and
- * their memory does not move; counters only grow.
+ * Invariants: a device is used by the thread that opened it (wake excepted); the arrays are
+ * referenced until close, and their memory does not move; counters only grow.
  */
 #include "addon.h"
 
@@ -42,6 +45,9 @@
 enum {
   DESCRIPTOR_WORDS = 4,
   VNET_HEADER_BYTES = 12,
+  VNET_FLAGS = 0,
+  VNET_GSO_TYPE = 1,
+  VNET_GSO_SIZE = 4,
   HEADROOM_BYTES = 128,
   PACKET_BYTES_MAX = 65535,
   ALIGNMENT = 64,
@@ -50,7 +56,15 @@ enum {
 
 /* Rows of the counters array; tun/native.ts names the same. */
 enum {
-  PACKETS_IN, PACKETS_OUT, WRITE_ERRORS, WRITE_FULL, BYTES_IN, BYTES_OUT, LAST_WRITE_ERRNO, SHORT_READS, COUNTERS,
+  PACKETS_IN,
+  PACKETS_OUT,
+  WRITE_ERRORS,
+  WRITE_FULL,
+  BYTES_IN,
+  BYTES_OUT,
+  LAST_WRITE_ERRNO,
+  SHORT_READS,
+  COUNTERS,
 };
 
 enum { READY_PACKET = 1, READY_WAKE = 2, READY_ERROR = 4 };
@@ -99,12 +113,15 @@ static void wakeForget(uint32_t token) {
 
 static bool wakeToken(uint32_t token) {
   const uint64_t one = 1;
+  const uint32_t slot = token % WAKE_SLOTS;
   bool found;
   /* Written under the lock, so that close() cannot give the descriptor away in between. */
   pthread_mutex_lock(&wakeMutex);
-  found = token != 0 && wakeSlots[token % WAKE_SLOTS].token == token;
+  found = token != 0 && wakeSlots[slot].token == token;
   /* EAGAIN means that the counter is full, hence that a wake-up is due already. */
-  if (found && write(wakeSlots[token % WAKE_SLOTS].event, &one, sizeof one) < 0 && errno != EAGAIN) found = false;
+  if (found && write(wakeSlots[slot].event, &one, sizeof one) < 0 && errno != EAGAIN) {
+    found = false;
+  }
   pthread_mutex_unlock(&wakeMutex);
   return found;
 }
@@ -241,11 +258,15 @@ static napi_value setPersist(napi_env env, napi_callback_info info) {
   if (!readArguments(env, info, 2, arguments)) return NULL;
   Device *device = deviceOf(env, arguments[0]);
   if (device == NULL || !readBool(env, arguments[1], &persist)) return NULL;
-  if (ioctl(device->tun, TUNSETPERSIST, (unsigned long)persist) < 0) return throwErrno(env, errno, "TUNSETPERSIST");
+  if (ioctl(device->tun, TUNSETPERSIST, (unsigned long)persist) < 0) {
+    return throwErrno(env, errno, "TUNSETPERSIST");
+  }
   return NULL;
 }
 
-/* registerBuffers(handle, bytes Uint8Array, descriptors Int32Array, counters Float64Array), once. */
+/*
+ * registerBuffers(handle, bytes Uint8Array, descriptors Int32Array, counters Float64Array), once.
+ */
 static napi_value registerBuffers(napi_env env, napi_callback_info info) {
   napi_value arguments[4];
   void *bytes, *descriptors, *counters;
@@ -258,9 +279,11 @@ static napi_value registerBuffers(napi_env env, napi_callback_info info) {
   if (!readTypedArray(env, arguments[2], napi_int32_array, &descriptors, &words)) return NULL;
   if (!readTypedArray(env, arguments[3], napi_float64_array, &counters, &rows)) return NULL;
   if (bytesLength < HEADROOM_BYTES + PACKET_BYTES_MAX || bytesLength > INT32_MAX) {
-    return throwUsage(env, "the packet buffer must hold at least one packet of 65,535 bytes with its headroom");
+    return throwUsage(env, "the buffer must hold a packet of 65,535 bytes with its headroom");
   }
-  if (words < DESCRIPTOR_WORDS || rows < COUNTERS) return throwUsage(env, "descriptors or counters are too few");
+  if (words < DESCRIPTOR_WORDS || rows < COUNTERS) {
+    return throwUsage(env, "descriptors or counters are too few");
+  }
 
   for (int i = 0; i < 3; i++) {
     if (napi_create_reference(env, arguments[i + 1], 1, &device->references[i]) != napi_ok) {
@@ -287,7 +310,10 @@ static Device *registeredDevice(napi_env env, napi_value handle) {
 
 /* ---- The datapath ---- */
 
-/* readBatch(handle) → count. Reads until nothing waits, the descriptors are used up or no superpacket would fit. */
+/*
+ * readBatch(handle) → count. Reads until nothing waits, the descriptors are used up or no
+ * superpacket would fit.
+ */
 static napi_value readBatch(napi_env env, napi_callback_info info) {
   napi_value arguments[1];
   if (!readArguments(env, info, 1, arguments)) return NULL;
@@ -318,7 +344,9 @@ static napi_value readBatch(napi_env env, napi_callback_info info) {
     const int32_t length = (int32_t)(got - VNET_HEADER_BYTES);
     word[0] = (int32_t)offset;
     word[1] = length;
-    word[2] = (int32_t)((uint32_t)header[5] << 24 | (uint32_t)header[4] << 16 | (uint32_t)header[1] << 8 | header[0]);
+    word[2] = (int32_t)((uint32_t)header[VNET_GSO_SIZE + 1] << 24 |
+                        (uint32_t)header[VNET_GSO_SIZE] << 16 |
+                        (uint32_t)header[VNET_GSO_TYPE] << 8 | header[VNET_FLAGS]);
     word[3] = 0;
     word += DESCRIPTOR_WORDS;
     count++;
@@ -328,30 +356,43 @@ static napi_value readBatch(napi_env env, napi_callback_info info) {
 
   device->counters[PACKETS_IN] += count;
   device->counters[BYTES_IN] += bytesIn;
-  /* What was read before the error is delivered; the error itself comes back with the next, then empty, batch. */
+  /*
+   * What was read before the error is delivered; the error itself comes back with the next, then
+   * empty, batch.
+   */
   if (error != 0 && count == 0) return throwErrno(env, error, "read");
   return makeInt32(env, (int32_t)count);
 }
 
-/* Writes one frame; returns 0 or an errno. A frame outside of the buffer is the engine's error and counted as EFAULT. */
+/*
+ * Writes one frame; returns 0 or an errno. A frame outside of the buffer is the engine's error and
+ * counted as EFAULT.
+ */
 static int writeFrame(const Device *device, const int32_t *word) {
   const int64_t start = (int64_t)word[0] - VNET_HEADER_BYTES, length = word[1];
   if (start < 0 || length <= 0 || word[0] + length > (int64_t)device->bytesLength) return EFAULT;
+  const uint8_t *const from = device->bytes + start;
+  const size_t total = (size_t)(VNET_HEADER_BYTES + length);
   for (int attempt = 0; attempt < INTERRUPTIONS_MAX; attempt++) {
-    if (write(device->tun, device->bytes + start, (size_t)(VNET_HEADER_BYTES + length)) >= 0) return 0;
+    if (write(device->tun, from, total) >= 0) return 0;
     if (errno != EINTR) return errno;
   }
   return EINTR;
 }
 
-/* writeBatch(handle, count) → written. Every frame is tried once: a packet that the kernel refuses never holds up the next. */
+/*
+ * writeBatch(handle, count) → written. Every frame is tried once: a packet that the kernel refuses
+ * never holds up the next.
+ */
 static napi_value writeBatch(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
   int32_t count;
   if (!readArguments(env, info, 2, arguments)) return NULL;
   Device *device = registeredDevice(env, arguments[0]);
   if (device == NULL || !readInt32(env, arguments[1], &count)) return NULL;
-  if (count < 0 || (uint32_t)count > device->capacity) return throwUsage(env, "count is beyond the descriptors");
+  if (count < 0 || (uint32_t)count > device->capacity) {
+    return throwUsage(env, "count is beyond the descriptors");
+  }
 
   const int32_t *word = device->descriptors;
   double *const counters = device->counters;
@@ -377,7 +418,10 @@ static napi_value writeBatch(napi_env env, napi_callback_info info) {
   return makeInt32(env, written);
 }
 
-/* wait(handle, timeoutMs) → bits: 1 a packet waits, 2 woken, 4 the interface is in trouble (the next read says which). */
+/*
+ * wait(handle, timeoutMs) → bits: 1 a packet waits, 2 woken, 4 the interface is in trouble (the
+ * next read says which).
+ */
 static napi_value waitDevice(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
   int32_t timeout;
@@ -385,7 +429,10 @@ static napi_value waitDevice(napi_env env, napi_callback_info info) {
   Device *device = deviceOf(env, arguments[0]);
   if (device == NULL || !readInt32(env, arguments[1], &timeout)) return NULL;
 
-  struct pollfd sources[2] = {{.fd = device->tun, .events = POLLIN}, {.fd = device->event, .events = POLLIN}};
+  struct pollfd sources[2] = {
+      {.fd = device->tun, .events = POLLIN},
+      {.fd = device->event, .events = POLLIN},
+  };
   int32_t ready = 0;
   if (poll(sources, 2, timeout) < 0) {
     /* A signal ends the wait early; the loop around it looks at everything again anyhow. */

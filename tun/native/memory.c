@@ -1,19 +1,24 @@
 /*
  * The arena's memory and the lock of the runtime directory.
  *
- * An arena is a file on tmpfs, mapped MAP_SHARED: the pages of the file are the memory, nothing is ever written out, and
- * the next process that maps the file finds every record where the last one left it, however that one ended.
+ * An arena is a file on tmpfs, mapped MAP_SHARED: the pages of the file are the memory, nothing is
+ * ever written out, and the next process that maps the file finds every record where the last one
+ * left it, however that one ended.
  *
- *   created:   O_CREAT | O_EXCL, then posix_fallocate. All pages are promised at start; a full tmpfs is an error message
- *              now instead of a SIGBUS in the middle of the night.
- *   mapped:    the size must be the one expected, since touching a page beyond the end of the file is a SIGBUS too.
+ *   created:   O_CREAT | O_EXCL, then posix_fallocate. All pages are promised at start; a full tmpfs
+ *              is an error message now instead of a SIGBUS in the middle of the night.
+ *   mapped:    the size must be the one expected, since touching a page beyond the end of the file
+ *              is a SIGBUS too.
  *   locked:    mlock where the limits allow it; the caller learns if they did not.
- *   unmapped:  by the finalizer of the ArrayBuffer, hence never while JavaScript can still reach a byte of it.
+ *   unmapped:  by the finalizer of the ArrayBuffer, hence never while JavaScript can still reach a
+ *              byte of it.
  *
- * Threads that look at the same arena each map the file for themselves: an ArrayBuffer belongs to one thread.
+ * Threads that look at the same arena each map the file for themselves: an ArrayBuffer belongs to
+ * one thread.
  *
- * A lock is an flock(2) on a file. The kernel gives it back when the process ends, also by kill -9, so a stale lock does not
- * exist. The descriptor is closed by unlockFile only: a lock that the garbage collector released would be no lock.
+ * A lock is an flock(2) on a file. The kernel gives it back when the process ends, also by kill -9,
+ * so a stale lock does not exist. The descriptor is closed by unlockFile only: a lock that the
+ * garbage collector released would be no lock.
  */
 #include "addon.h"
 
@@ -30,16 +35,23 @@
 
 enum { ARENA_MODE = 0600, LOCK_MODE = 0644 };
 
+/* The largest whole number that a JavaScript number holds exactly. */
+#define SAFE_INTEGER_MAX 9007199254740991.0
+
 static void arenaFinalize(napi_env env, void *data, void *hint) {
   size_t *length = hint;
   munmap(data, *length);
   free(length);
 }
 
-/* Opens the arena's file, with all its pages present when it is new. Returns a descriptor, or -1 with errno and step. */
+/*
+ * Opens the arena's file, with all its pages present when it is new. Returns a descriptor, or -1
+ * with errno and step.
+ */
 static int openArena(const char *path, off_t bytes, bool create, const char **step) {
   *step = create ? "create" : "open";
-  const int file = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT | O_EXCL : 0), ARENA_MODE);
+  const int creation = create ? O_CREAT | O_EXCL : 0;
+  const int file = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | creation, ARENA_MODE);
   if (file < 0) return -1;
 
   int error = 0;
@@ -69,7 +81,9 @@ static napi_value mapArena(napi_env env, napi_callback_info info) {
   if (!readString(env, arguments[0], path, sizeof path, NULL)) return NULL;
   if (!readDouble(env, arguments[1], &bytes) || !readBool(env, arguments[2], &create)) return NULL;
   /* The negation also catches what is not a number. */
-  if (!(bytes >= 1 && bytes <= 9007199254740991.0)) return throwUsage(env, "the size of an arena must be positive");
+  if (!(bytes >= 1 && bytes <= SAFE_INTEGER_MAX)) {
+    return throwUsage(env, "the size of an arena must be positive");
+  }
 
   const char *step;
   const size_t length = (size_t)bytes;
@@ -90,7 +104,9 @@ static napi_value mapArena(napi_env env, napi_callback_info info) {
   const int lockError = mlock(memory, length) < 0 ? errno : 0;
 
   napi_value buffer, result;
-  if (napi_create_external_arraybuffer(env, memory, length, arenaFinalize, hint, &buffer) != napi_ok) {
+  const napi_status status =
+      napi_create_external_arraybuffer(env, memory, length, arenaFinalize, hint, &buffer);
+  if (status != napi_ok) {
     munmap(memory, length);
     free(hint);
     if (create) unlink(path);
@@ -102,7 +118,10 @@ static napi_value mapArena(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/* isTmpfs(path) → whether what lies there lives in memory. The path must exist: a directory will do. */
+/*
+ * isTmpfs(path) → whether what lies there lives in memory. The path must exist: a directory will
+ * do.
+ */
 static napi_value isTmpfs(napi_env env, napi_callback_info info) {
   napi_value arguments[1];
   char path[PATH_MAX];
@@ -128,7 +147,10 @@ static napi_value lockFile(napi_env env, napi_callback_info info) {
   return error == EWOULDBLOCK ? makeInt32(env, -1) : throwErrno(env, error, "flock");
 }
 
-/* unlockFile(descriptor). The file stays: removing it would let two processes lock two files of one name. */
+/*
+ * unlockFile(descriptor). The file stays: removing it would let two processes lock two files of one
+ * name.
+ */
 static napi_value unlockFile(napi_env env, napi_callback_info info) {
   napi_value arguments[1];
   int32_t file;

@@ -1,12 +1,14 @@
 /*
- * Small things that Node does not offer: the boot clock, the message to the service manager, the processor of a thread, and the
- * one sum over a payload.
+ * Small things that Node does not offer: the boot clock, the message to the service manager, the
+ * processor of a thread, and the one sum over a payload.
  *
- * CLOCK_BOOTTIME counts while the machine sleeps and is the same for every process, so a tick written by one gateway means the
- * same to its successor; performance.now() starts anew with each process.
+ * CLOCK_BOOTTIME counts while the machine sleeps and is the same for every process, so a tick
+ * written by one gateway means the same to its successor; performance.now() starts anew with each
+ * process.
  *
- * A partial checksum (virtio flag NEEDS_CSUM) is a checksum field that holds the folded sum of the pseudo-header only.
- * Completing it is one sum from csum_start to the end, the field included, and its complement into the field.
+ * A partial checksum (virtio flag NEEDS_CSUM) is a checksum field that holds the folded sum of the
+ * pseudo-header only. Completing it is one sum from csum_start to the end, the field included, and
+ * its complement into the field.
  */
 #include "addon.h"
 
@@ -28,21 +30,26 @@ static napi_value bootMilliseconds(napi_env env, napi_callback_info info) {
   return makeDouble(env, (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6);
 }
 
-/* sdNotify(socket, text): one datagram to the path, or to the abstract name when it begins with '@'. */
+/*
+ * sdNotify(socket, text): one datagram to the path, or to the abstract name when it begins with
+ * '@'.
+ */
 static napi_value sdNotify(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   char text[NOTIFY_BYTES_MAX];
   size_t pathLength, textLength;
   if (!readArguments(env, info, 2, arguments)) return NULL;
-  if (!readString(env, arguments[0], address.sun_path, sizeof address.sun_path, &pathLength)) return NULL;
+  char *const path = address.sun_path;
+  if (!readString(env, arguments[0], path, sizeof address.sun_path, &pathLength)) return NULL;
   if (!readString(env, arguments[1], text, sizeof text, &textLength)) return NULL;
-  if (address.sun_path[0] == '@') address.sun_path[0] = 0;
+  if (path[0] == '@') path[0] = 0;
 
   const int channel = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (channel < 0) return throwErrno(env, errno, "socket");
-  const socklen_t addressLength = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + pathLength);
-  const ssize_t sent = sendto(channel, text, textLength, MSG_NOSIGNAL, (struct sockaddr *)&address, addressLength);
+  const size_t addressLength = offsetof(struct sockaddr_un, sun_path) + pathLength;
+  const ssize_t sent = sendto(channel, text, textLength, MSG_NOSIGNAL,
+                              (struct sockaddr *)&address, (socklen_t)addressLength);
   const int error = errno;
   close(channel);
   return sent < 0 ? throwErrno(env, error, "sendto") : NULL;
@@ -57,14 +64,16 @@ static napi_value setAffinity(napi_env env, napi_callback_info info) {
   if (cpu < 0 || cpu >= CPU_SETSIZE) return throwErrno(env, EINVAL, "sched_setaffinity");
   CPU_ZERO(&set);
   CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof set, &set) < 0) return throwErrno(env, errno, "sched_setaffinity");
+  if (sched_setaffinity(0, sizeof set, &set) < 0) {
+    return throwErrno(env, errno, "sched_setaffinity");
+  }
   return NULL;
 }
 
 /*
- * The one's complement sum of the bytes as 16-bit words in memory order. Byte order does not matter to it (RFC 1071), so
- * words are added as the machine reads them and the result is stored back the same way; 32 bits at a time into 64 cannot
- * overflow below 16 GB.
+ * The one's complement sum of the bytes as 16-bit words in memory order. Byte order does not matter
+ * to it (RFC 1071), so words are added as the machine reads them and the result is stored back the
+ * same way; 32 bits at a time into 64 cannot overflow below 16 GB.
  */
 static uint16_t sumWords(const uint8_t *bytes, size_t length) {
   uint64_t sum = 0;
@@ -83,8 +92,9 @@ static uint16_t sumWords(const uint8_t *bytes, size_t length) {
 }
 
 /*
- * completeChecksum(bytes, ipOffset, csumStart, csumOffset, length) → whether the field lies inside the packet.
- * csumStart counts from the IP header and csumOffset from csumStart, as in the virtio header; length is the IP packet's.
+ * completeChecksum(bytes, ipOffset, csumStart, csumOffset, length) → whether the field lies inside
+ * the packet. csumStart counts from the IP header and csumOffset from csumStart, as in the virtio
+ * header; length is the IP packet's.
  */
 static napi_value completeChecksum(napi_env env, napi_callback_info info) {
   napi_value arguments[5];
@@ -97,8 +107,8 @@ static napi_value completeChecksum(napi_env env, napi_callback_info info) {
       !readInt32(env, arguments[3], &field) || !readInt32(env, arguments[4], &length)) {
     return NULL;
   }
-  if (offset < 0 || start < 0 || field < 0 || length < 0 || (int64_t)offset + length > (int64_t)dataLength ||
-      (int64_t)start + field + 2 > length) {
+  if (offset < 0 || start < 0 || field < 0 || length < 0) return makeBool(env, false);
+  if ((int64_t)offset + length > (int64_t)dataLength || (int64_t)start + field + 2 > length) {
     return makeBool(env, false);
   }
 
