@@ -69,7 +69,7 @@ export async function demo(options: DemoOptions): Promise<number> {
   try {
     const status = await gateway.start();
     introduce(status);
-    const failed = await runSteps(stepsOf(lab, gateway, options.flows));
+    const failed = await runSteps(stepsOf(lab, options.flows));
     await printHoldings(gateway);
     say('');
     say(
@@ -96,7 +96,7 @@ function introduce(status: Status): void {
   say('');
 }
 
-function stepsOf(lab: Lab, gateway: Gateway, flows: number): Step[] {
+function stepsOf(lab: Lab, flows: number): Step[] {
   const host = lab.hosts[0];
   let fileSum = '';
   return [
