@@ -10,6 +10,7 @@
         'tun/native/device.c',
         'tun/native/memory.c',
         'tun/native/system.c',
+        'tun/native/wake.c',
       ],
       'defines': ['_GNU_SOURCE', 'NAPI_VERSION=8'],
       'cflags': ['<@(warnings)', '-fvisibility=hidden'],

@@ -3,13 +3,14 @@
  * functions.
  *
  *   addon.c    module registration and the helpers declared here
- *   device.c   TUN device: open, register, readBatch, writeBatch, wait, wake
+ *   device.c   TUN device: open, register, readBatch, writeBatch, wait
+ *   wake.c     ending the wait of another thread
  *   memory.c   the arena: mmap of a file on tmpfs, and the lock that keeps a second gateway out
  *   system.c   boot clock, sd_notify, processor affinity, completing a checksum
  *
  * The addon moves bytes and knows nothing of NAT. It is context-aware: each thread that loads it
- * gets functions of its own, and the only state of the process as a whole is the wake table of
- * device.c, which a mutex guards.
+ * gets functions of its own, and the only state of the process as a whole is the wake table in
+ * wake.c, which a mutex guards.
  *
  * A failed system call is thrown as an Error with `code` (the errno's name) and `step` (what was
  * being tried). tun/native.ts makes the sentence for people; here is no prose.
@@ -29,6 +30,7 @@ typedef struct {
 } Export;
 
 extern const Export deviceExports[];
+extern const Export wakeExports[];
 extern const Export memoryExports[];
 extern const Export systemExports[];
 
@@ -55,5 +57,11 @@ napi_value makeBool(napi_env env, bool value);
 napi_value makeInt32(napi_env env, int32_t value);
 napi_value makeDouble(napi_env env, double value);
 void setProperty(napi_env env, napi_value object, const char *name, napi_value value);
+
+/* A token for an eventfd, or 0 when too many devices are open. */
+uint32_t wakeRegister(int event);
+
+/* Forgets the token; to be called before its eventfd is closed. */
+void wakeForget(uint32_t token);
 
 #endif

@@ -14,10 +14,7 @@
  * header is little endian on every host (TUNSETVNETLE) and 12 bytes long (TUNSETVNETHDRSZ), which
  * keeps the IP header aligned.
  *
- * Waking: wait() sleeps on the TUN and on an eventfd. Another thread of the process ends the sleep
- * by wake(token). The token is a plain number that may be posted to any thread; it is looked up in
- * a table of the process, so a token that outlives its device wakes nobody and never writes to a
- * descriptor that has been given to something else since.
+ * wait() sleeps on the TUN and on an eventfd, which other threads reach through wake.c.
  *
  * Invariants: a device is used by the thread that opened it (wake excepted); the arrays are
  * referenced until close, and their memory does not move; counters only grow.
@@ -29,7 +26,6 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -81,50 +77,6 @@ typedef struct {
 } Device;
 
 static const napi_type_tag DEVICE_TAG = {0x9d1f6e2c5ab04471u, 0x8c3371d0e64f92abu};
-
-/* ---- The wake table of the process ---- */
-
-enum { WAKE_SLOTS = 64, WAKE_GENERATIONS = 1 << 24 };
-
-static pthread_mutex_t wakeMutex = PTHREAD_MUTEX_INITIALIZER;
-static struct { uint32_t token; int event; } wakeSlots[WAKE_SLOTS];
-static uint32_t wakeGeneration;
-
-/* A token for the eventfd, or 0 when the table is full. */
-static uint32_t wakeRegister(int event) {
-  uint32_t token = 0;
-  pthread_mutex_lock(&wakeMutex);
-  for (uint32_t slot = 0; slot < WAKE_SLOTS && token == 0; slot++) {
-    if (wakeSlots[slot].token != 0) continue;
-    wakeGeneration = wakeGeneration % (WAKE_GENERATIONS - 1) + 1;
-    token = wakeGeneration * WAKE_SLOTS + slot;
-    wakeSlots[slot].token = token;
-    wakeSlots[slot].event = event;
-  }
-  pthread_mutex_unlock(&wakeMutex);
-  return token;
-}
-
-static void wakeForget(uint32_t token) {
-  pthread_mutex_lock(&wakeMutex);
-  if (wakeSlots[token % WAKE_SLOTS].token == token) wakeSlots[token % WAKE_SLOTS].token = 0;
-  pthread_mutex_unlock(&wakeMutex);
-}
-
-static bool wakeToken(uint32_t token) {
-  const uint64_t one = 1;
-  const uint32_t slot = token % WAKE_SLOTS;
-  bool found;
-  /* Written under the lock, so that close() cannot give the descriptor away in between. */
-  pthread_mutex_lock(&wakeMutex);
-  found = token != 0 && wakeSlots[slot].token == token;
-  /* EAGAIN means that the counter is full, hence that a wake-up is due already. */
-  if (found && write(wakeSlots[slot].event, &one, sizeof one) < 0 && errno != EAGAIN) {
-    found = false;
-  }
-  pthread_mutex_unlock(&wakeMutex);
-  return found;
-}
 
 /* ---- Life of a device ---- */
 
@@ -447,14 +399,6 @@ static napi_value waitDevice(napi_env env, napi_callback_info info) {
   return makeInt32(env, ready);
 }
 
-/* wake(token) → whether that device is still open. From any thread of the process. */
-static napi_value wakeDevice(napi_env env, napi_callback_info info) {
-  napi_value arguments[1];
-  int32_t token;
-  if (!readArguments(env, info, 1, arguments) || !readInt32(env, arguments[0], &token)) return NULL;
-  return makeBool(env, wakeToken((uint32_t)token));
-}
-
 const Export deviceExports[] = {
     {"openTun", openTun},
     {"closeTun", closeTun},
@@ -463,6 +407,5 @@ const Export deviceExports[] = {
     {"readBatch", readBatch},
     {"writeBatch", writeBatch},
     {"wait", waitDevice},
-    {"wake", wakeDevice},
     {NULL, NULL},
 };
