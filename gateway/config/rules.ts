@@ -71,11 +71,6 @@ export function readRule(text: RuleText): MapRule | RuleComplaint {
   return problem === undefined ? rule : ruleComplaint(rule, problem);
 }
 
-/** A rule as people write it: "240b:10::/32 → 106.72.0.0/16, EA 24, offset 4". */
-export const formatRule = (rule: MapRule): string =>
-  `${formatIpv6Prefix(rule.ipv6, rule.ipv6Length)} → ` +
-  `${formatIpv4Prefix(rule.ipv4, rule.ipv4Length)}, EA ${rule.eaLength}, offset ${rule.offsetBits}`;
-
 /** core's name of a problem as a sentence with its values. */
 export function ruleComplaint(rule: MapRule, problem: RuleProblem): RuleComplaint {
   const suffix = suffixBits(rule);

@@ -1,0 +1,112 @@
+/**
+ * `portfold check FILE`: whether a configuration is right, and what it means.
+ *
+ * 0 with a summary of lines and LANs, or 78 with every problem. Warnings are told apart: they do not change the exit code.
+ * Table: summary on stdout, problems and warnings on stderr. JSON: one object on stdout in both cases.
+ */
+import { ConfigError } from '../config/errors.ts';
+import { type DerivedLine, deriveLine } from '../config/line.ts';
+import { loadConfig } from '../config/load.ts';
+import { formatRange } from '../config/ports.ts';
+import type { PortfoldConfig, WanConfig } from '../config/types.ts';
+import { configWarnings } from '../config/warnings.ts';
+
+export interface CheckOptions {
+  output: 'table' | 'json';
+}
+
+/** Ranges named in the summary; `-o json` has them all. */
+const RANGES_SHOWN_MAX = 3;
+
+/** Runs the verb; answers the exit code. */
+export async function check(
+  file: string,
+  options: CheckOptions,
+  print: (text: string) => void = (text) => void process.stdout.write(text),
+  warn: (text: string) => void = (text) => void process.stderr.write(text),
+): Promise<number> {
+  const json = options.output === 'json';
+  let config: PortfoldConfig;
+  try {
+    config = loadConfig(file);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    if (json) print(problemsJson(file, error));
+    else warn(`${error.message}\n`);
+    return error.exitCode;
+  }
+  const warnings = configWarnings(config);
+  if (json) {
+    print(summaryJson(file, config, warnings));
+    return 0;
+  }
+  print(summaryTable(file, config));
+  for (const warning of warnings) warn(`warning: ${warning}\n`);
+  return 0;
+}
+
+/** A line whose prefix is "auto" is known only where it runs. */
+const derived = (wan: WanConfig): DerivedLine | undefined =>
+  wan.type === 'map-e' && wan.prefix === 'auto' ? undefined : deriveLine(wan);
+
+function problemsJson(file: string, error: ConfigError): string {
+  const { code, message, problems } = error;
+  const report = { schema: 'portfold/check/v1', file, valid: false, code, message, problems };
+  return `${JSON.stringify(report, null, 2)}\n`;
+}
+
+function summaryJson(file: string, config: PortfoldConfig, warnings: string[]): string {
+  const lines = config.wans.map((wan) => {
+    const common = { name: wan.name, type: wan.type, interface: wan.interface };
+    const line = derived(wan);
+    if (line === undefined) return { ...common, prefix: 'auto' };
+    const { ports, portRanges, ...rest } = line;
+    return { ...common, ...rest, portCount: ports.length, portRanges: portRanges.map(formatRange) };
+  });
+  const { lans, policy, gateway } = config;
+  const report = { schema: 'portfold/check/v1', file, valid: true, lines, lans, policy, gateway };
+  return `${JSON.stringify({ ...report, warnings }, null, 2)}\n`;
+}
+
+function summaryTable(file: string, config: PortfoldConfig): string {
+  const rows: string[] = [`${file} is right`];
+  for (const wan of config.wans) {
+    rows.push('', `line ${wan.name} on ${wan.interface}, ${wan.type}`, ...lineRows(wan));
+  }
+  rows.push('');
+  for (const lan of config.lans) {
+    const networks = lan.networks?.join(', ') ?? 'all networks routed there';
+    rows.push(`lan ${lan.name} on ${lan.interfaces.join(', ')}: ${networks}`);
+  }
+  const { capacity, tun } = config.gateway;
+  rows.push(`policy ${config.policy.preset}, ${capacity} sessions at most, device ${tun}`);
+  return `${rows.join('\n')}\n`;
+}
+
+function lineRows(wan: WanConfig): string[] {
+  const line = derived(wan);
+  const rows: [string, string | undefined][] = [];
+  if (line === undefined) {
+    const service = wan.type === 'map-e' ? (wan.service ?? 'the rules given') : '';
+    rows.push(['prefix', `read from ${wan.interface} when it runs, then ${service} applies`]);
+  } else {
+    rows.push(['prefix', line.endUserPrefix]);
+    rows.push(['address', line.externalAddress]);
+    rows.push(['IPv4 prefix', line.assignedPrefix]);
+    rows.push(['PSID', line.psid === undefined ? undefined : `${line.psid}`]);
+    rows.push(['ports', portText(line)]);
+    rows.push(['CE address', line.ceAddress]);
+    rows.push(['relay (BR)', line.brAddress]);
+  }
+  if (wan.mtu !== undefined) rows.push(['MTU', `${wan.mtu}`]);
+  return rows
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `  ${name.padEnd(11)} ${value}`);
+}
+
+function portText({ ports, portRanges }: DerivedLine): string {
+  const shown = portRanges.slice(0, RANGES_SHOWN_MAX).map(formatRange).join(' ');
+  const last = formatRange(portRanges[portRanges.length - 1]);
+  if (portRanges.length <= RANGES_SHOWN_MAX) return `${ports.length}: ${shown}`;
+  return `${ports.length} in ${portRanges.length} ranges: ${shown} … ${last}`;
+}
