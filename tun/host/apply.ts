@@ -9,15 +9,7 @@
 import { HostError, messageOf, misfit } from './errors.ts';
 import type { HostFacts, HostLink } from './facts.ts';
 import { type HostInspection, inspectHost, readTunnelSource } from './inspect.ts';
-import {
-  PROTOCOL,
-  TABLE_DECAPSULATE,
-  TABLE_ENCAPSULATE,
-  TABLE_LAN,
-  TUN_ALIAS,
-  TUN_MTU,
-  TUN_QUEUE_LENGTH,
-} from './numbers.ts';
+import { TUN_ALIAS, TUN_MTU, TUN_QUEUE_LENGTH } from './numbers.ts';
 import {
   type HostItem,
   type HostPlan,
@@ -25,8 +17,9 @@ import {
   otherDefaultRoutes,
   type PlanContext,
 } from './plan.ts';
-import { type HostCommand, ip, ipJson, isAlreadyGone, isAlreadyThere, run } from './run.ts';
+import { ip, ipJson, isAlreadyGone, isAlreadyThere, run, runUnless } from './run.ts';
 import { type HostSnapshot, newSnapshot, readSnapshot, writeSnapshot } from './snapshot.ts';
+import { removeStrays } from './strays.ts';
 import { hasSetting, readAllSettings, readSetting, writeSetting } from './sysctl.ts';
 import type { HostRequest, HostResult } from './types.ts';
 import { undoHost } from './undo.ts';
@@ -175,14 +168,6 @@ async function removeLink(name: string): Promise<void> {
   await runUnless(ip('link', 'del', 'dev', name), isAlreadyGone);
 }
 
-async function runUnless(command: HostCommand, fine: (error: unknown) => boolean): Promise<void> {
-  try {
-    await run(command);
-  } catch (error) {
-    if (!fine(error)) throw error;
-  }
-}
-
 /** A persistent TUN: it outlives the process, and with it the routes that lead nowhere else. */
 async function makeTun(name: string, facts: HostFacts): Promise<void> {
   const link = facts.links.find((entry) => entry.ifname === name);
@@ -248,29 +233,6 @@ async function hasWayOut(request: HostRequest, facts: HostFacts): Promise<boolea
       return true;
   }
   return false;
-}
-
-/** Routes and rules of ours without a snapshot: a predecessor's, whose runtime directory was lost. */
-async function removeStrays(facts: HostFacts, tun: string): Promise<void> {
-  const all: [string, HostFacts['rules4']][] = [
-    ['-4', facts.rules4],
-    ['-6', facts.rules6],
-  ];
-  for (const [family, rules] of all)
-    for (const rule of rules)
-      if (rule.protocol === PROTOCOL)
-        await runUnless(
-          ip(family, 'rule', 'del', 'pref', String(rule.priority), 'protocol', PROTOCOL),
-          isAlreadyGone,
-        );
-
-  const link = facts.links.find((entry) => entry.ifname === tun);
-  if (link?.ifalias === TUN_ALIAS && !isUsableTun(link)) await removeLink(tun);
-  for (const table of [TABLE_LAN, TABLE_ENCAPSULATE, TABLE_DECAPSULATE, 'main'])
-    for (const family of ['-4', '-6']) {
-      const command = ip(family, 'route', 'flush', 'table', table, 'proto', PROTOCOL);
-      await runUnless(command, isAlreadyGone);
-    }
 }
 
 async function describe(

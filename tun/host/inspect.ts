@@ -14,6 +14,7 @@ import { METRIC_OWN_TRAFFIC, PRIORITIES, PROTOCOL, TABLES, TUN_ALIAS } from './n
 import { canonicalIpv6 } from './plan.ts';
 import { ip, ipJson, run } from './run.ts';
 import { readSnapshot } from './snapshot.ts';
+import { hadSegmentRouting, ourLinks } from './strays.ts';
 import { hasSetting, readSetting } from './sysctl.ts';
 import type { HostRequest, HostResult } from './types.ts';
 
@@ -34,6 +35,7 @@ export async function inspectHost(request: HostRequest): Promise<HostInspection>
 
   const facts = await readFacts();
   checkInterfaces(request, facts);
+  checkOtherGateway(request, facts);
   checkTunName(request, facts);
   checkExternalAddress(request, facts);
   checkNumbers(facts);
@@ -119,6 +121,18 @@ function checkInterfaces(request: HostRequest, facts: HostFacts): void {
       if (name === request.tun)
         throw misfit('HOST_INTERFACE_TWICE', `LAN ${lan.name}: "${name}" is Portfold's own TUN.`);
     }
+}
+
+/** A TUN of ours that a process has open, but not with our runtime directory: another gateway. */
+function checkOtherGateway(request: HostRequest, facts: HostFacts): void {
+  if (readSnapshot(request.runtimeDirectory) !== undefined) return;
+  const used = ourLinks(facts).find((link) => link.flags.includes('LOWER_UP'));
+  if (used === undefined) return;
+  throw new HostError(
+    'HOST_GATEWAY_RUNNING',
+    `Another Portfold gateway runs in this network namespace (its TUN is ${used.ifname}) with another ` +
+      `runtime directory than ${request.runtimeDirectory}; stop that one first.`,
+  );
 }
 
 /** A device of that name must be ours: known by the snapshot, or by the alias that we gave it. */
@@ -228,7 +242,7 @@ async function checkLine(
     );
 
   await checkWayToRelay(wan, name, canonicalIpv6(line.brAddress));
-  if (encapsulation === 'seg6') await checkTunnelSource(request, ce);
+  if (encapsulation === 'seg6' && !hadSegmentRouting(facts)) await checkTunnelSource(request, ce);
   return encapsulation;
 }
 

@@ -29,6 +29,7 @@ import {
   TABLE_DECAPSULATE,
   TABLE_ENCAPSULATE,
   TABLE_LAN,
+  TUN_ALIAS,
   TUN_DUMMY_ADDRESS,
 } from './numbers.ts';
 import { type HostCommand, ip } from './run.ts';
@@ -233,7 +234,7 @@ function planTunnelDevice(plan: HostPlan, request: HostRequest, line: MapELineHo
           ...['link', 'add', 'name', name, 'type', 'ip6tnl', 'mode', 'ipip6'],
           ...['local', ce, 'remote', br, 'dev', wan, 'encaplimit', 'none', 'hoplimit', '64'],
         ),
-        ip('link', 'set', 'dev', name, 'addrgenmode', 'none', 'up'),
+        ip('link', 'set', 'dev', name, 'alias', TUN_ALIAS, 'addrgenmode', 'none', 'up'),
       ],
       remove: ip('link', 'del', 'dev', name),
     },

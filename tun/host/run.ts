@@ -70,6 +70,18 @@ export const isAlreadyGone = (error: unknown): boolean =>
 export const isAlreadyThere = (error: unknown): boolean =>
   error instanceof CommandError && /File exists/.test(error.stderr);
 
+/** Runs a command whose failure is fine when `fine` says so. */
+export async function runUnless(
+  command: HostCommand,
+  fine: (error: unknown) => boolean,
+): Promise<void> {
+  try {
+    await run(command);
+  } catch (error) {
+    if (!fine(error)) throw error;
+  }
+}
+
 function describe(
   program: string,
   text: string,

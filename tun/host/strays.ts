@@ -1,0 +1,61 @@
+/**
+ * What a gateway left whose snapshot was lost with its runtime directory. Found by our protocol number, our alias and our table;
+ * kernel settings of before are then unknown and stay.
+ */
+import type { HostFacts } from './facts.ts';
+import { NFT_TABLE } from './nft.ts';
+import { PROTOCOL, TABLE_ENCAPSULATE, TABLES, TUN_ALIAS } from './numbers.ts';
+import { type HostCommand, ip, ipJson, isAlreadyGone, runUnless } from './run.ts';
+
+interface ProxyEntry {
+  dst: string;
+  dev: string;
+  protocol?: string;
+}
+
+/** Interfaces that carry our alias. */
+export const ourLinks = (facts: HostFacts) =>
+  facts.links.filter((link) => link.ifalias === TUN_ALIAS);
+
+/** True if something of ours stands in the kernel. */
+export const hasStrays = (facts: HostFacts): boolean =>
+  ourLinks(facts).length > 0 ||
+  [...facts.rules4, ...facts.rules6, ...facts.routes4, ...facts.routes6].some(isOurs);
+
+/** True if our encapsulation, and with it the tunnel source, was in use. */
+export const hadSegmentRouting = (facts: HostFacts): boolean =>
+  facts.routes4.some((route) => isOurs(route) && route.table === TABLE_ENCAPSULATE);
+
+/** Removes them all; a TUN named `keep` stays, since it will be used again. */
+export async function removeStrays(facts: HostFacts, keep?: string): Promise<void> {
+  if (!hasStrays(facts)) return;
+  for (const command of await commands(facts, keep)) await runUnless(command, isAlreadyGone);
+}
+
+async function commands(facts: HostFacts, keep: string | undefined): Promise<HostCommand[]> {
+  const families = [
+    { flag: '-4', rules: facts.rules4, routes: facts.routes4 },
+    { flag: '-6', rules: facts.rules6, routes: facts.routes6 },
+  ];
+  const list: HostCommand[] = [];
+
+  for (const { flag, rules, routes } of families) {
+    for (const rule of rules.filter(isOurs))
+      list.push(ip(flag, 'rule', 'del', 'pref', String(rule.priority), 'protocol', PROTOCOL));
+
+    const used = new Set(routes.filter(isOurs).map((route) => route.table ?? 'main'));
+    for (const table of [...TABLES, '254', 'main'])
+      if (used.has(table)) list.push(ip(flag, 'route', 'flush', 'table', table, 'proto', PROTOCOL));
+
+    for (const entry of await ipJson<ProxyEntry>(flag, 'neigh', 'show', 'proxy').catch(() => []))
+      if (isOurs(entry)) list.push(ip(flag, 'neigh', 'del', 'proxy', entry.dst, 'dev', entry.dev));
+  }
+
+  if (hadSegmentRouting(facts)) list.push(ip('sr', 'tunsrc', 'set', '::'));
+  for (const link of ourLinks(facts))
+    if (link.ifname !== keep) list.push(ip('link', 'del', 'dev', link.ifname));
+  list.push({ program: 'nft', args: ['delete', 'table', 'inet', NFT_TABLE] });
+  return list;
+}
+
+const isOurs = (entry: { protocol?: string }): boolean => entry.protocol === PROTOCOL;
