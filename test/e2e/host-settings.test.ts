@@ -30,8 +30,7 @@ const SWAP = fileURLToPath(new URL('../tun/host/swap.ts', import.meta.url));
 /** All that must be as before. */
 const STATE = `
   cd /proc/sys
-  for f in $(find net/ipv4/conf net/ipv6/conf net/ipv4/neigh net/ipv6/neigh net/ipv4/ip_forward -type f | sort)
-  do echo "$f=$(cat $f 2>/dev/null)"; done
+  grep -rs . net/ipv4/conf net/ipv6/conf net/ipv4/neigh net/ipv6/neigh net/ipv4/ip_forward | sort
   for c in "ip rule" "ip -6 rule" "ip route show table all" "ip -6 route show table all" "ip neigh show proxy" \
     "ip -6 neigh show proxy" "ip sr tunsrc show" "nft list ruleset" "ip link" "ip address"
   do echo "== $c"; $c | sed 's/ expires [0-9]*sec//; s/valid_lft [0-9]*sec preferred_lft [0-9]*sec//'; done`;
@@ -378,7 +377,7 @@ describe('host settings in a namespace', function () {
       'echo "RTNETLINK answers: Invalid argument" >&2; exit 2',
     );
     const result = verb<Failure>('apply', JSON.stringify(request(MAP_E_LINE)), { path });
-    assert.equal(result.error.code, 'HOST_COMMAND_FAILED');
+    assert.equal(result.error.code, 'HOST_COMMAND_FAILED', result.error.message);
     assert.match(result.error.message, /ip -6 neigh replace proxy .* "RTNETLINK answers: Invalid/);
     assertState(before);
     assert.equal(existsSync(join(runtimeDirectory, 'host-snapshot.json')), false);
@@ -389,11 +388,11 @@ describe('host settings in a namespace', function () {
     apply(request(ADDRESS_LINE));
     const applied = state();
     const path = fakeIp(
-      '*seg6local*table*',
+      '*replace*seg6local*',
       'echo "RTNETLINK answers: Invalid argument" >&2; exit 2',
     );
     const result = verb<Failure>('apply', JSON.stringify(request(MAP_E_LINE)), { path });
-    assert.equal(result.error.code, 'HOST_COMMAND_FAILED');
+    assert.equal(result.error.code, 'HOST_COMMAND_FAILED', result.error.message);
     assertState(applied);
     undo();
     assertState(before);

@@ -126,7 +126,10 @@ function checkInterfaces(request: HostRequest, facts: HostFacts): void {
 /** A TUN of ours that a process has open, but not with our runtime directory: another gateway. */
 function checkOtherGateway(request: HostRequest, facts: HostFacts): void {
   if (readSnapshot(request.runtimeDirectory) !== undefined) return;
-  const used = ourLinks(facts).find((link) => link.flags.includes('LOWER_UP'));
+  // A TUN has a carrier while a process has it open.
+  const used = ourLinks(facts).find(
+    (link) => link.linkinfo?.info_kind === 'tun' && link.flags.includes('LOWER_UP'),
+  );
   if (used === undefined) return;
   throw new HostError(
     'HOST_GATEWAY_RUNNING',
