@@ -30,6 +30,8 @@
  * A free record holds 0 in its commit word (session), its session count (mapping, remote) or its address word 15 (host), and the
  * next free record + 1 in its word 0.
  */
+import { PROTOCOLS } from './protocols.ts';
+
 export const SESSION_WORDS = 16;
 export const S_INTERNAL_ADDRESS = 0;
 export const S_REMOTE_ADDRESS = 1;
@@ -96,7 +98,6 @@ export const ARENA_MAGIC = 0x50464c44; // "PFLD"
 /** Changes with every change of the layout above. */
 export const LAYOUT_VERSION = 1;
 
-export const PROTOCOLS = 3;
 export const CAPACITY_MIN = 1024;
 export const CAPACITY_MAX = 1 << 20;
 export const EXTERNAL_ADDRESSES_MAX = 256;

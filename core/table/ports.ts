@@ -7,15 +7,10 @@
  *
  * The two bit sets are derived from the owners.
  */
-import { type Arena, P_OWNER, P_SESSIONS, PORT_WORDS, PROTOCOLS } from './arena.ts';
+import { type Arena, P_OWNER, P_SESSIONS, PORT_WORDS } from './arena.ts';
 import { clearBit, setBit } from './bits.ts';
 import type { PortSet } from './port-set.ts';
-
-/** 0 TCP, 1 UDP, 2 ICMP: the numbers under which ports are kept. */
-export const protocolIndex = (protocol: number): number =>
-  protocol === 6 ? 0 : protocol === 17 ? 1 : 2;
-
-export const PROTOCOL_NUMBERS = [6, 17, 1] as const;
+import { PROTOCOLS, protocolIndexOf } from './protocols.ts';
 
 export class Ports {
   readonly words: Int32Array;
@@ -42,7 +37,7 @@ export class Ports {
 
   /** External address and protocol as one number. */
   group(externalIndex: number, protocol: number): number {
-    return externalIndex * PROTOCOLS + protocolIndex(protocol);
+    return externalIndex * PROTOCOLS + protocolIndexOf(protocol);
   }
 
   private at(group: number, number: number): number {

@@ -1,0 +1,139 @@
+/**
+ * The engine: what becomes of each packet of a batch.
+ *
+ *              ┌ IPv6 ──────────────▶ tunnelPacket       ICMPv6 from the tunnel, the kernel's chatter
+ *   classify ──┤ to EXTERNAL ───────▶ inbound            WAN to LAN
+ *              └ else ──────────────▶ outbound           LAN to WAN
+ *
+ * One TUN carries both directions: the destination tells them apart. Lengths are checked here, once; the functions behind rely on it.
+ * Pure: bytes and numbers in, bytes and verdicts out; the clock is passed in.
+ */
+import {
+  DESCRIPTOR_WORDS,
+  FRAME_LENGTH,
+  FRAME_OFFSET,
+  FRAME_VERDICT,
+  type Frames,
+} from './frames.ts';
+import { Counter } from './table/counters.ts';
+import type { NatTable } from './table/nat-table.ts';
+import { Context, type LanNetwork, type Line } from './translate/context.ts';
+import { inbound } from './translate/inbound.ts';
+import { outbound } from './translate/outbound.ts';
+import { tunnelPacket } from './translate/tunnel-error.ts';
+import { Drop } from './verdict.ts';
+import { readI32, readU16 } from './wire/bytes.ts';
+import { ICMP_HEADER_BYTES } from './wire/icmp.ts';
+import {
+  IPV4_DESTINATION,
+  IPV4_FRAGMENT,
+  IPV4_FRAGMENT_BITS,
+  IPV4_HEADER_BYTES,
+  IPV4_PROTOCOL,
+  IPV4_SOURCE,
+  IPV4_TOTAL_LENGTH,
+  ipv4HeaderBytes,
+  PROTOCOL_ICMP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from './wire/ipv4.ts';
+import { TCP_HEADER_BYTES, tcpHeaderBytes } from './wire/tcp.ts';
+import { UDP_HEADER_BYTES } from './wire/udp.ts';
+
+export class Engine {
+  readonly table: NatTable;
+  private readonly ctx: Context;
+
+  /** @param frames the batch registered with the device; @param lans most specific first */
+  constructor(table: NatTable, line: Line, lans: readonly LanNetwork[], frames: Frames) {
+    this.table = table;
+    this.ctx = new Context(table, line, lans);
+    this.ctx.frames = frames;
+  }
+
+  /** Gives each frame of the batch its verdict. @param nowMs boot-time clock */
+  process(count: number, nowMs: number): void {
+    const { ctx } = this;
+    const { descriptors } = ctx.frames;
+    this.table.setClock(nowMs);
+    for (let i = 0; i < count; i++) {
+      const descriptor = i * DESCRIPTOR_WORDS;
+      descriptors[descriptor + FRAME_VERDICT] = translate(ctx, descriptor);
+    }
+    ctx.counters[Counter.Batches]++;
+  }
+
+  /** Sweeps a share of the table. After each batch, and when idle. */
+  advance(nowMs: number): void {
+    this.table.advance(nowMs);
+  }
+}
+
+/** The verdict on one frame; its bytes are rewritten in place. */
+function translate(ctx: Context, descriptor: number): number {
+  const { bytes, descriptors } = ctx.frames;
+  const at = descriptors[descriptor + FRAME_OFFSET];
+  const length = descriptors[descriptor + FRAME_LENGTH];
+  const version = bytes[at] >>> 4;
+  if (version === 6) return tunnelPacket(ctx, descriptor, at, length);
+  if (version !== 4) return ctx.drop(Drop.NotIp);
+  if (length < IPV4_HEADER_BYTES) return ctx.drop(Drop.TruncatedHeader);
+
+  const header = ipv4HeaderBytes(bytes, at);
+  const total = readU16(bytes, at + IPV4_TOTAL_LENGTH);
+  if (header < IPV4_HEADER_BYTES || total < header || total > length)
+    return ctx.drop(Drop.TruncatedHeader);
+  // What follows the packet's own end is padding of the link.
+  if (total < length) descriptors[descriptor + FRAME_LENGTH] = total;
+  if ((readU16(bytes, at + IPV4_FRAGMENT) & IPV4_FRAGMENT_BITS) !== 0)
+    return ctx.drop(Drop.Fragment);
+
+  const l4 = at + header;
+  const l4Bytes = total - header;
+  if (!hasTransportHeader(bytes, at, l4, l4Bytes)) return ctx.drop(Drop.TruncatedHeader);
+
+  const { line } = ctx;
+  const source = readI32(bytes, at + IPV4_SOURCE);
+  if (source === line.externalAddress) return ctx.drop(Drop.LoopedOwnSource);
+  if (readI32(bytes, at + IPV4_DESTINATION) !== line.externalAddress)
+    return outbound(ctx, descriptor, at, l4, l4Bytes);
+
+  if (ctx.lanOf(source) >= 0) return towardsOwnAddress(ctx, descriptor, at, l4, l4Bytes);
+  return inbound(ctx, descriptor, at, l4, l4Bytes);
+}
+
+/** True if the fixed part of the transport header lies within the packet, and a TCP header as a whole. */
+function hasTransportHeader(bytes: Uint8Array, at: number, l4: number, l4Bytes: number): boolean {
+  switch (bytes[at + IPV4_PROTOCOL]) {
+    case PROTOCOL_TCP: {
+      if (l4Bytes < TCP_HEADER_BYTES) return false;
+      const header = tcpHeaderBytes(bytes, l4);
+      return header >= TCP_HEADER_BYTES && header <= l4Bytes;
+    }
+    case PROTOCOL_UDP:
+      return l4Bytes >= UDP_HEADER_BYTES;
+    case PROTOCOL_ICMP:
+      return l4Bytes >= ICMP_HEADER_BYTES;
+    default:
+      return true;
+  }
+}
+
+/**
+ * From the LAN to our own external address. A port of the set leads back into the LAN (hairpin); on a shared address any other port is
+ * a neighbour's, and the packet goes out like any other.
+ */
+function towardsOwnAddress(
+  ctx: Context,
+  descriptor: number,
+  at: number,
+  l4: number,
+  l4Bytes: number,
+): number {
+  const { bytes } = ctx.frames;
+  const protocol = bytes[at + IPV4_PROTOCOL];
+  const hasPorts = protocol === PROTOCOL_TCP || protocol === PROTOCOL_UDP;
+  if (!ctx.line.isShared || !hasPorts) return ctx.drop(Drop.Hairpin);
+  if (ctx.parts.ports.set.numberOf(readU16(bytes, l4 + 2)) >= 0) return ctx.drop(Drop.Hairpin);
+  return outbound(ctx, descriptor, at, l4, l4Bytes);
+}

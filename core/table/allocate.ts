@@ -1,0 +1,302 @@
+/**
+ * Which external port a new session gets (design: ports shared, and still endpoint-independent).
+ *
+ *   1. An endpoint that has a mapping keeps its port, unless that exact external 5-tuple is taken; then it is diverted.
+ *   2. A peer claims a port of its own: ownerless, free towards this remote, with the fewest sessions.
+ *   3. Otherwise any shareable port that is free towards the remote: by random probes while the remote has few sessions, by its bit
+ *      row when it has many, by walking the set when there is no row. The search is exact: it fails only when every port is taken.
+ *   4. Then a port that a peer owns, towards a remote address that the peer does not know.
+ *   5. Then a closed TCP session of that remote whose place is safe to take (RFC 6191), or a UDP session that was never answered.
+ *   6. Else the session is refused, and the remote remembers for how long searching is useless.
+ *
+ * Sharing needs one test only: the external index holds no such 5-tuple.
+ */
+import type { Policy } from '../policy.ts';
+import { Flag, State } from '../state.ts';
+import { S_COMMIT, S_CREATED, S_SEQUENCE_OUT, S_TIMESTAMP } from './arena.ts';
+import { hasBit, randomFree } from './bits.ts';
+import { Counter } from './counters.ts';
+import { HOST_OWNED, HOST_SHIFT } from './hosts.ts';
+import type { TableParts } from './parts.ts';
+import { REFUSE_TICKS_MAX } from './remotes.ts';
+import { SESSION_SHIFT } from './sessions.ts';
+
+/** Random probes before a row, or a walk, is used. At a sixteenth of the set taken, eight fail once in 4 billion. */
+const PROBES_MAX = 8;
+/** While the row of a large set is being made. */
+const PROBES_BUILDING_MAX = 64;
+/** Sets up to this size are looked through whole when a peer claims a port, and when a row is filled. */
+const CLAIM_WHOLE_SET_MAX = 256;
+const CLAIM_SAMPLES = 16;
+/** Tries at ports owned by peers. */
+const LAST_RESORT_TRIES = 16;
+/** Closed TCP sessions looked at for safe reuse; unanswered ones looked at for eviction. */
+const TIME_WAIT_TRIES = 16;
+const EVICTION_SCAN_MAX = 512;
+/** An unanswered UDP session may give way after 3 s. */
+const UNANSWERED_TICKS = 12;
+
+/** What is known of the SYN that asks for a port; for the reuse of closed TCP sessions. */
+export interface SynFacts {
+  isSyn: boolean;
+  sequence: number;
+  hasTimestamp: boolean;
+  timestamp: number;
+}
+
+export class Allocator {
+  private readonly parts: TableParts;
+  private readonly policy: Policy;
+  private readonly endSession: (session: number) => void;
+  /** Set by portFor: the port is not the mapping's own. */
+  diverted = false;
+  /** Set by portFor: the endpoint now owns the port. */
+  claimed = false;
+  /** Filled in by the engine before portFor, valid for one call. */
+  readonly syn: SynFacts = { isSyn: false, sequence: 0, hasTimestamp: false, timestamp: 0 };
+
+  constructor(parts: TableParts, policy: Policy, endSession: (session: number) => void) {
+    this.parts = parts;
+    this.policy = policy;
+    this.endSession = endSession;
+  }
+
+  /**
+   * The number of a port in the set for a session of `mapping` (-1: none yet) with `remote` (-1: no session with it yet), or -1 when
+   * none is left.
+   * @param low externalAddressIndex << 8 | protocol
+   */
+  portFor(
+    mapping: number,
+    host: number,
+    remote: number,
+    remoteAddress: number,
+    remotePort: number,
+    low: number,
+    isPeer: boolean,
+    tick: number,
+  ): number {
+    const { ports, mappings, hosts, remotes, counters, random } = this.parts;
+    const { set } = ports;
+    const group = ports.group(low >>> 8, low & 0xff);
+    const sharing = this.policy.sharing;
+    this.diverted = false;
+    this.claimed = false;
+
+    if ((isPeer || !sharing) && (mapping < 0 || !mappings.isOwner(mapping))) {
+      const ownedMax = (set.count * this.policy.ownedShare256) >> 8;
+      const hostOwned = hosts.words[(host << HOST_SHIFT) + HOST_OWNED];
+      if (ports.ownedCount[group] < ownedMax && hostOwned < this.policy.ownedPerHostMax) {
+        const number = this.claim(group, remoteAddress, remotePort, low);
+        if (number >= 0) {
+          this.claimed = true;
+          return number;
+        }
+      }
+      if (!sharing) return -1;
+      counters[Counter.PeersWithoutOwnPort]++;
+    }
+
+    if (mapping >= 0) {
+      const number = set.numberOf(mappings.externalPort(mapping));
+      if (!this.isTaken(number, low, remoteAddress, remotePort)) return number;
+      if (!sharing) return -1;
+      this.diverted = true;
+    }
+
+    if (remote >= 0 && remotes.refuses(remote, tick)) return -1;
+    const row = remote < 0 ? -1 : remotes.rowAt(remote);
+    const isExactRow = row >= 0 && remote !== this.parts.rowBuilder.remote;
+    if (!isExactRow) {
+      const tries = row < 0 ? PROBES_MAX : PROBES_BUILDING_MAX;
+      for (let i = 0; i < tries; i++) {
+        const number = randomFree(
+          ports.shareable,
+          -1,
+          ports.shareable,
+          group * set.rowWords,
+          set.rowWords,
+          random.next(),
+        );
+        if (number < 0) break;
+        if (!this.isTaken(number, low, remoteAddress, remotePort)) {
+          counters[Counter.SearchesByProbe]++;
+          return number;
+        }
+      }
+      const number = this.walk(group, remoteAddress, remotePort, low);
+      if (number >= 0) return number;
+    } else {
+      const number = randomFree(
+        remotes.rows,
+        row,
+        ports.shareable,
+        group * set.rowWords,
+        set.rowWords,
+        random.next(),
+      );
+      if (number >= 0) {
+        counters[Counter.SearchesByRow]++;
+        return number;
+      }
+    }
+
+    const owned = this.lastResort(group, remoteAddress, remotePort, low);
+    if (owned >= 0) return owned;
+    if (remote < 0) return -1;
+    return this.makeRoom(group, remote, remoteAddress, remotePort, low, tick);
+  }
+
+  /** True if the external 5-tuple of port `number` towards this remote endpoint is in use. */
+  private isTaken(number: number, low: number, remoteAddress: number, remotePort: number): boolean {
+    const external = (this.parts.ports.set.ports[number] << 16) | low;
+    return this.parts.sessions.findExternal(external, remoteAddress, remotePort) >= 0;
+  }
+
+  /** The shareable port with the fewest sessions that is free towards the remote; -1 when none is. */
+  private claim(group: number, remoteAddress: number, remotePort: number, low: number): number {
+    const { ports, random } = this.parts;
+    const { set } = ports;
+    const rowAt = group * set.rowWords;
+    const whole = set.count <= CLAIM_WHOLE_SET_MAX;
+    const start = random.below(set.count);
+    const candidates = whole ? set.count : CLAIM_SAMPLES;
+    let best = -1;
+    let bestSessions = 0x7fffffff;
+    for (let i = 0; i < candidates; i++) {
+      const number = whole
+        ? (start + i) % set.count
+        : randomFree(ports.shareable, -1, ports.shareable, rowAt, set.rowWords, random.next());
+      if (number < 0 || !hasBit(ports.shareable, rowAt, number)) continue;
+      const sessions = ports.sessions(group, number);
+      if (sessions >= bestSessions || this.isTaken(number, low, remoteAddress, remotePort))
+        continue;
+      best = number;
+      bestSessions = sessions;
+    }
+    return best;
+  }
+
+  /** Exact search without a row: every shareable port from a random start. */
+  private walk(group: number, remoteAddress: number, remotePort: number, low: number): number {
+    const { ports, random, counters } = this.parts;
+    const { set } = ports;
+    const rowAt = group * set.rowWords;
+    counters[Counter.SearchesByWalk]++;
+    let number = random.below(set.count);
+    for (let i = 0; i < set.count; i++) {
+      if (
+        hasBit(ports.shareable, rowAt, number) &&
+        !this.isTaken(number, low, remoteAddress, remotePort)
+      )
+        return number;
+      number = number + 1 === set.count ? 0 : number + 1;
+    }
+    return -1;
+  }
+
+  /** A port owned by a peer that has nothing to do with this remote address, and that is free towards it. */
+  private lastResort(
+    group: number,
+    remoteAddress: number,
+    remotePort: number,
+    low: number,
+  ): number {
+    const { ports, permits, random } = this.parts;
+    const { set } = ports;
+    if (ports.ownedCount[group] === 0) return -1;
+    for (let i = 0; i < LAST_RESORT_TRIES; i++) {
+      const number = randomFree(
+        ports.lastResort,
+        -1,
+        ports.lastResort,
+        group * set.rowWords,
+        set.rowWords,
+        random.next(),
+      );
+      if (number < 0) return -1;
+      if (permits.admits(ports.owner(group, number), remoteAddress)) continue;
+      if (!this.isTaken(number, low, remoteAddress, remotePort)) return number;
+    }
+    return -1;
+  }
+
+  /**
+   * Ends a session of this remote whose place may be taken and returns its port, or -1 after noting how long that will stay so.
+   * Looks from a random port at closed TCP sessions (safe reuse) or at unanswered UDP sessions (the longest idle one).
+   */
+  private makeRoom(
+    group: number,
+    remote: number,
+    remoteAddress: number,
+    remotePort: number,
+    low: number,
+    tick: number,
+  ): number {
+    const { ports, sessions, remotes, random, counters } = this.parts;
+    const { set } = ports;
+    const isTcpSyn = this.syn.isSyn;
+    if (!isTcpSyn && !this.policy.evictUnanswered) {
+      remotes.refuseFor(remote, tick, REFUSE_TICKS_MAX);
+      return -1;
+    }
+
+    let closedSeen = 0;
+    let oldest = -1;
+    let oldestCreated = 0;
+    let waitTicks = REFUSE_TICKS_MAX;
+    const steps = Math.min(set.count, EVICTION_SCAN_MAX);
+    if (steps < set.count) waitTicks = 4;
+    let number = random.below(set.count);
+    for (let i = 0; i < steps; i++) {
+      const external = (set.ports[number] << 16) | low;
+      const session = sessions.findExternal(external, remoteAddress, remotePort);
+      const candidate = number;
+      number = number + 1 === set.count ? 0 : number + 1;
+      // A guest never takes the place of a session on an owned port.
+      if (session < 0 || ports.owner(group, candidate) >= 0) continue;
+      const at = session << SESSION_SHIFT;
+      const state = sessions.words[at + S_COMMIT] & 63;
+      if (state === State.TcpClosing || state === State.TcpReset) {
+        if (isTcpSyn && closedSeen++ < TIME_WAIT_TRIES && this.isSafeToReuse(at)) {
+          this.endSession(session);
+          counters[Counter.TimeWaitReused]++;
+          return candidate;
+        }
+      } else if (state === State.Unanswered && this.policy.evictUnanswered) {
+        const created = sessions.words[at + S_CREATED];
+        const age = tick - created;
+        if (age < UNANSWERED_TICKS) waitTicks = Math.min(waitTicks, UNANSWERED_TICKS - age);
+        else if (oldest < 0 || created - oldestCreated < 0) {
+          oldest = candidate;
+          oldestCreated = created;
+        }
+      }
+    }
+
+    if (oldest >= 0) {
+      const external = (set.ports[oldest] << 16) | low;
+      this.endSession(sessions.findExternal(external, remoteAddress, remotePort));
+      counters[Counter.SessionsEvicted]++;
+      return oldest;
+    }
+    // A SYN is searched for again each second: whether reuse is safe depends on its sequence number.
+    remotes.refuseFor(remote, tick, isTcpSyn ? Math.min(waitTicks, 4) : waitTicks);
+    return -1;
+  }
+
+  /**
+   * True if a new SYN may take the place of this closed session (RFC 6191, RFC 7857): the internal side closed first, so that the
+   * server holds no TIME_WAIT; or the timestamp, else the sequence number, is beyond the last one that the server saw.
+   */
+  private isSafeToReuse(at: number): boolean {
+    const { words } = this.parts.sessions;
+    const flags = words[at + S_COMMIT] >>> 12;
+    const { syn } = this;
+    if ((words[at + S_COMMIT] & 63) === State.TcpReset) return true;
+    if ((flags & Flag.RemoteClosedFirst) === 0) return true;
+    if ((flags & Flag.HasTimestamps) !== 0 && syn.hasTimestamp)
+      return ((syn.timestamp - words[at + S_TIMESTAMP]) | 0) > 0;
+    return ((syn.sequence - words[at + S_SEQUENCE_OUT]) | 0) > 0;
+  }
+}

@@ -1,0 +1,420 @@
+/**
+ * The session table of one worker: makes and ends sessions, keeps the tables consistent, sweeps what has been idle too long.
+ *
+ * What a session touches when it is made, and gives back when it ends:
+ *
+ *   session record + two index entries  →  mapping (sessions)  →  host (sessions, mappings, owned ports)
+ *                                       →  remote (count, row bit)
+ *                                       →  port (sessions, owner)          →  permit, on an owned port
+ *
+ * There is no timer wheel: `advance` visits `capacity x elapsed / 1 s` records in order and ends those whose class timer has run out.
+ * Five nanoseconds a record; nothing to link or to rebuild, and a policy may change every timer at once.
+ */
+import { DECISION_CLASS_MASK, DECISION_PEER, type Policy } from '../policy.ts';
+import { Flag, State, TICK_MS } from '../state.ts';
+import { Drop } from '../verdict.ts';
+import { addressDelta, fold, wordDelta } from '../wire/checksum.ts';
+import { PROTOCOL_ICMP, PROTOCOL_TCP } from '../wire/ipv4.ts';
+import { Allocator } from './allocate.ts';
+import {
+  H_TICK,
+  M_LAST_SEEN,
+  M_SESSIONS,
+  S_BYTES_IN,
+  S_BYTES_OUT,
+  S_COMMIT,
+  S_CREATED,
+  S_DELTAS,
+  S_EXTERNAL,
+  S_INTERNAL_ADDRESS,
+  S_LAST_SEEN,
+  S_MAPPING,
+  S_OVERRIDE,
+  S_PORTS,
+  S_REMOTE,
+  S_REMOTE_ADDRESS,
+} from './arena.ts';
+import { Counter } from './counters.ts';
+import { Event } from './events.ts';
+import { HOST_ADDRESS, HOST_MAPPINGS, HOST_OWNED, HOST_REFUSED, HOST_SHIFT } from './hosts.ts';
+import { MAPPING_SHIFT } from './mappings.ts';
+import type { TableParts } from './parts.ts';
+import { PROTOCOLS, protocolIndexOf } from './protocols.ts';
+import { SESSION_SHIFT } from './sessions.ts';
+
+/** The whole table is swept once in this time. */
+const SWEEP_MS = 1000;
+/** Records visited in one call at most, so that a late call never delays packets by more than a millisecond or two. */
+const SWEEP_RECORDS_MAX = 1 << 18;
+
+export class NatTable {
+  readonly parts: TableParts;
+  readonly policy: Policy;
+  readonly allocator: Allocator;
+  /** Ticks of 250 ms since the epoch of the arena. */
+  tick = 0;
+  /** Sessions now, by protocol index. */
+  readonly sessionsNow = new Int32Array(PROTOCOLS);
+  private readonly epochMs: number;
+  private sweptMs: number;
+  private cursor = 0;
+
+  /** @param nowMs boot-time clock */
+  constructor(parts: TableParts, policy: Policy, nowMs: number) {
+    this.parts = parts;
+    this.policy = policy;
+    this.epochMs = parts.arena.epochMs;
+    this.sweptMs = nowMs;
+    this.setClock(nowMs);
+    this.allocator = new Allocator(parts, policy, (session) => this.end(session));
+  }
+
+  /** Sets the tick from the boot-time clock, in milliseconds. Once per batch. */
+  setClock(nowMs: number): void {
+    this.tick = Math.floor((nowMs - this.epochMs) / TICK_MS);
+    this.parts.arena.header[H_TICK] = this.tick;
+  }
+
+  /**
+   * Makes a session and returns it, or ~reason when it is refused. The caller has looked: no such internal 5-tuple exists.
+   *
+   * @param decision     the policy's answer
+   * @param external     the line's external address; @param externalIndex its index
+   * @param lan          the LAN network of the host
+   */
+  open(
+    internalAddress: number,
+    internalPort: number,
+    remoteAddress: number,
+    remotePort: number,
+    protocol: number,
+    externalAddress: number,
+    externalIndex: number,
+    decision: number,
+    lan: number,
+  ): number {
+    const { sessions, mappings, remotes, hosts, ports } = this.parts;
+    const { tick } = this;
+    const low = (externalIndex << 8) | protocol;
+    const remoteKey = (remotePort << 16) | low;
+
+    let mapping = mappings.find(internalAddress, internalPort, protocol);
+    let remote = remotes.find(remoteAddress, remoteKey);
+    const host =
+      mapping >= 0 ? mappings.host(mapping) : hosts.findOrAdd(internalAddress, lan, tick);
+    if (host < 0)
+      return this.refuse(
+        Drop.HostTableFull,
+        -1,
+        internalAddress,
+        internalPort,
+        remoteAddress,
+        remotePort,
+        protocol,
+      );
+    if (sessions.free.length === 0)
+      return this.refuse(
+        Drop.SessionTableFull,
+        host,
+        internalAddress,
+        internalPort,
+        remoteAddress,
+        remotePort,
+        protocol,
+      );
+
+    const isPeer = (decision & DECISION_PEER) !== 0;
+    const { allocator } = this;
+    const number = allocator.portFor(
+      mapping,
+      host,
+      remote,
+      remoteAddress,
+      remotePort,
+      low,
+      isPeer,
+      tick,
+    );
+    if (number < 0)
+      return this.refuse(
+        Drop.NoPortLeft,
+        host,
+        internalAddress,
+        internalPort,
+        remoteAddress,
+        remotePort,
+        protocol,
+      );
+
+    // The search may have ended a session, and with it this remote or this mapping.
+    remote = remotes.find(remoteAddress, remoteKey);
+    if (remote < 0) remote = remotes.add(remoteAddress, remoteKey);
+    if (remote < 0)
+      return this.refuse(
+        Drop.RemoteTableFull,
+        host,
+        internalAddress,
+        internalPort,
+        remoteAddress,
+        remotePort,
+        protocol,
+      );
+    if (mapping >= 0) mapping = mappings.find(internalAddress, internalPort, protocol);
+
+    const group = ports.group(externalIndex, protocol);
+    const port = ports.set.ports[number];
+    const sessionClass = decision & DECISION_CLASS_MASK;
+    if (mapping < 0) {
+      mapping = mappings.add(
+        internalAddress,
+        internalPort,
+        port,
+        externalIndex,
+        protocol,
+        sessionClass,
+        host,
+        tick,
+      );
+      hosts.words[(host << HOST_SHIFT) + HOST_MAPPINGS]++;
+    }
+    if (allocator.claimed) {
+      mappings.setExternalPort(mapping, port);
+      mappings.setOwner(mapping, true);
+      ports.claim(group, number, mapping);
+      hosts.words[(host << HOST_SHIFT) + HOST_OWNED]++;
+    }
+
+    const session = this.write(
+      internalAddress,
+      internalPort,
+      remoteAddress,
+      remotePort,
+      protocol,
+      externalAddress,
+      (port << 16) | low,
+      mapping,
+      remote,
+    );
+    const owner = ports.owner(group, number);
+    let flags = allocator.diverted ? Flag.Diverted : 0;
+    if (owner >= 0 && owner !== mapping) flags |= Flag.GuestOfOwned;
+    this.commit(session, sessionClass, firstState(protocol), flags);
+
+    this.parts.sessions.link(session);
+    this.account(session, number, group, mapping, host, remote, 1);
+    if (owner === mapping) this.parts.permits.add(mapping, remoteAddress);
+    this.fillRow(remote, remoteAddress, remotePort, low, number);
+    this.parts.counters[Counter.SessionsCreated]++;
+    if (allocator.diverted) this.parts.counters[Counter.SessionsDiverted]++;
+    return session;
+  }
+
+  /** Fills in a record but for its commit word. */
+  private write(
+    internalAddress: number,
+    internalPort: number,
+    remoteAddress: number,
+    remotePort: number,
+    protocol: number,
+    externalAddress: number,
+    external: number,
+    mapping: number,
+    remote: number,
+  ): number {
+    const { sessions } = this.parts;
+    const { words } = sessions;
+    const session = sessions.free.take();
+    const at = session << SESSION_SHIFT;
+    const portDelta = wordDelta(internalPort, external >>> 16);
+    const address = addressDelta(internalAddress, externalAddress);
+    // ICMP has no pseudo header: its checksum feels the identifier only.
+    const full = protocol === PROTOCOL_ICMP ? portDelta : address + portDelta;
+    words[at + S_INTERNAL_ADDRESS] = internalAddress;
+    words[at + S_REMOTE_ADDRESS] = remoteAddress;
+    words[at + S_PORTS] = (internalPort << 16) | remotePort;
+    words[at + S_EXTERNAL] = external;
+    words[at + S_DELTAS] = (fold(address) << 16) | fold(full);
+    words[at + S_LAST_SEEN] = this.tick;
+    words[at + S_MAPPING] = mapping;
+    words[at + S_REMOTE] = remote;
+    words[at + S_CREATED] = this.tick;
+    words.fill(0, at + S_CREATED + 1, at + S_OVERRIDE + 1);
+    return session;
+  }
+
+  /** Writes the commit word with the next generation. */
+  private commit(session: number, sessionClass: number, state: number, flags: number): void {
+    const { words } = this.parts.sessions;
+    const at = (session << SESSION_SHIFT) + S_COMMIT;
+    const generation = (words[at] >>> 24) + 1;
+    Atomics.store(words, at, (generation << 24) | (flags << 12) | (sessionClass << 6) | state);
+  }
+
+  /** Adds a session to, or takes it from, everything that counts it. */
+  private account(
+    session: number,
+    number: number,
+    group: number,
+    mapping: number,
+    host: number,
+    remote: number,
+    change: 1 | -1,
+  ): void {
+    const { ports, mappings, remotes, hosts, sessions } = this.parts;
+    const protocol = sessions.words[(session << SESSION_SHIFT) + S_EXTERNAL] & 0xff;
+    const at = mapping << MAPPING_SHIFT;
+    mappings.words[at + M_SESSIONS] += change;
+    mappings.words[at + M_LAST_SEEN] = this.tick;
+    remotes.changeSessions(remote, change);
+    this.sessionsNow[protocolIndexOf(protocol)] += change;
+    if (change > 0) {
+      ports.addSession(group, number);
+      hosts.addSession(host, this.tick);
+    } else {
+      ports.removeSession(group, number);
+      const words = sessions.words;
+      const s = session << SESSION_SHIFT;
+      hosts.removeSession(host, words[s + S_BYTES_OUT], words[s + S_BYTES_IN]);
+    }
+  }
+
+  /** Marks the new session's port in the row of its remote, and gives a row when it is time. */
+  private fillRow(
+    remote: number,
+    remoteAddress: number,
+    remotePort: number,
+    low: number,
+    number: number,
+  ): void {
+    const { remotes, rowBuilder } = this.parts;
+    if (remotes.rowAt(remote) >= 0) remotes.mark(remote, number);
+    else if (remotes.sessions(remote) >= remotes.rowGiveAt) {
+      rowBuilder.begin(remote, remoteAddress, remotePort, low);
+      remotes.mark(remote, number);
+    }
+  }
+
+  /** Ends a session and gives back what it held. */
+  end(session: number): void {
+    const { sessions, mappings, remotes, ports, permits, hosts, rowBuilder, counters } = this.parts;
+    const { words } = sessions;
+    const at = session << SESSION_SHIFT;
+    const external = words[at + S_EXTERNAL];
+    const mapping = words[at + S_MAPPING];
+    const remote = words[at + S_REMOTE];
+    const group = ports.group((external >>> 8) & 0xff, external & 0xff);
+    const number = ports.set.numberOf(external >>> 16);
+    const host = mappings.host(mapping);
+
+    this.account(session, number, group, mapping, host, remote, -1);
+    if (ports.owner(group, number) === mapping)
+      permits.remove(mapping, words[at + S_REMOTE_ADDRESS]);
+
+    const left = remotes.sessions(remote);
+    if (left < remotes.rowTakeBackBelow && remotes.rowAt(remote) >= 0) {
+      rowBuilder.abandon(remote);
+      remotes.takeBackRow(remote);
+    }
+    if (left === 0) remotes.remove(remote);
+    else remotes.unmark(remote, number);
+
+    if (mappings.words[(mapping << MAPPING_SHIFT) + M_SESSIONS] === 0) {
+      const hostAt = host << HOST_SHIFT;
+      hosts.words[hostAt + HOST_MAPPINGS]--;
+      if (mappings.isOwner(mapping)) {
+        ports.release(group, ports.set.numberOf(mappings.externalPort(mapping)));
+        hosts.words[hostAt + HOST_OWNED]--;
+      }
+      mappings.remove(mapping);
+    }
+    sessions.unlink(session);
+    counters[Counter.SessionsEnded]++;
+  }
+
+  /** Counts a refusal, tells of it, and returns ~reason. */
+  private refuse(
+    reason: number,
+    host: number,
+    internalAddress: number,
+    internalPort: number,
+    remoteAddress: number,
+    remotePort: number,
+    protocol: number,
+  ): number {
+    const { hosts, events, counters } = this.parts;
+    if (host >= 0) hosts.words[(host << HOST_SHIFT) + HOST_REFUSED]++;
+    counters[Counter.SessionsRefused]++;
+    events.add(
+      reason === Drop.NoPortLeft ? Event.SessionRefused : Event.TableFull,
+      this.tick,
+      internalAddress,
+      remoteAddress,
+      (internalPort << 16) | remotePort,
+      protocol,
+      reason,
+    );
+    return ~reason;
+  }
+
+  /** Changes the state of a session, and sets flags. */
+  setState(session: number, state: number, flagsToSet: number): void {
+    const { words } = this.parts.sessions;
+    const at = (session << SESSION_SHIFT) + S_COMMIT;
+    words[at] = (words[at] & ~63) | state | (flagsToSet << 12);
+  }
+
+  /** Sweeps a share of the table in proportion to the time since the last call, and publishes the counts. */
+  advance(nowMs: number): void {
+    this.setClock(nowMs);
+    const { sessions, rowBuilder } = this.parts;
+    const elapsed = nowMs - this.sweptMs;
+    const due = Math.floor((sessions.capacity * elapsed) / SWEEP_MS);
+    if (due >= 1) {
+      this.sweptMs = nowMs;
+      this.sweep(Math.min(due, sessions.capacity, SWEEP_RECORDS_MAX));
+    }
+    rowBuilder.advance();
+    this.publish();
+  }
+
+  private sweep(records: number): void {
+    const { sessions } = this.parts;
+    const { words, capacity } = sessions;
+    const { timers } = this.policy;
+    const { tick } = this;
+    let session = this.cursor;
+    for (let i = 0; i < records; i++) {
+      const at = session << SESSION_SHIFT;
+      const commit = words[at + S_COMMIT];
+      if ((commit & 63) !== State.Free) {
+        const override = words[at + S_OVERRIDE] >>> 16;
+        const limit = override !== 0 ? override : timers[commit & 0xfff];
+        if (tick - words[at + S_LAST_SEEN] > limit) this.end(session);
+      }
+      session = session + 1 === capacity ? 0 : session + 1;
+    }
+    this.cursor = session;
+  }
+
+  private publish(): void {
+    const { counters, sessions, mappings, remotes, hosts, events } = this.parts;
+    counters[Counter.SessionsNow] = sessions.count;
+    counters[Counter.MappingsNow] = mappings.count;
+    counters[Counter.RemotesNow] = remotes.count;
+    counters[Counter.HostsNow] = hosts.count;
+    counters[Counter.RowsNow] = remotes.rowCount - remotes.freeRowCount;
+    counters[Counter.TcpSessionsNow] = this.sessionsNow[0];
+    counters[Counter.UdpSessionsNow] = this.sessionsNow[1];
+    counters[Counter.IcmpSessionsNow] = this.sessionsNow[2];
+    counters[Counter.EventsSuppressed] = events.suppressedTotal;
+  }
+
+  /** The address of a host record, for tests and words. */
+  hostAddress(host: number): number {
+    return this.parts.hosts.words[(host << HOST_SHIFT) + HOST_ADDRESS];
+  }
+}
+
+/** The state of a session that its first packet made. */
+const firstState = (protocol: number): number =>
+  protocol === PROTOCOL_TCP ? State.TcpInit : State.Unanswered;

@@ -1,0 +1,147 @@
+/** One-line builders of whole packets, with every checksum computed from scratch: the oracle that incremental updates are held against. */
+import { readU16, writeI32, writeU16 } from '../../core/wire/bytes.ts';
+import { sumBytes } from '../../core/wire/checksum.ts';
+import { parseIpv4 } from '../../core/wire/ipv4.ts';
+
+export interface Endpoints {
+  /** "address:port"; for ICMP the port is the identifier and stands at `from`. */
+  from: string;
+  to: string;
+  ttl?: number;
+  df?: boolean;
+  id?: number;
+  /** IPv4 options, a multiple of 4 bytes. */
+  ipOptions?: number[];
+}
+
+const split = (endpoint: string): [address: number, port: number] => {
+  const [address, port] = endpoint.split(':');
+  return [parseIpv4(address), Number(port ?? 0)];
+};
+
+/** Puts an IPv4 header in front of `payload`. */
+export function ipv4(protocol: number, packet: Endpoints, payload: Uint8Array): Uint8Array {
+  const options = packet.ipOptions ?? [];
+  const header = 20 + options.length;
+  const bytes = new Uint8Array(header + payload.length);
+  bytes[0] = 0x40 | (header >> 2);
+  writeU16(bytes, 2, bytes.length);
+  writeU16(bytes, 4, packet.id ?? 0);
+  writeU16(bytes, 6, packet.df === false ? 0 : 0x4000);
+  bytes[8] = packet.ttl ?? 63;
+  bytes[9] = protocol;
+  writeI32(bytes, 12, split(packet.from)[0]);
+  writeI32(bytes, 16, split(packet.to)[0]);
+  bytes.set(options, 20);
+  writeU16(bytes, 10, ~sumBytes(bytes, 0, header) & 0xffff);
+  bytes.set(payload, header);
+  return bytes;
+}
+
+/** The right transport checksum of an IPv4 packet whose checksum field is zero. */
+export function transportSum(packet: Uint8Array): number {
+  const header = (packet[0] & 15) * 4;
+  const protocol = packet[9];
+  const length = packet.length - header;
+  let sum = 0;
+  if (protocol !== 1) {
+    sum = protocol + length;
+    for (let i = 12; i < 20; i += 2) sum += readU16(packet, i);
+  }
+  return ~sumBytes(packet, header, length, sum) & 0xffff;
+}
+
+function finish(packet: Uint8Array, checksumAt: number): Uint8Array {
+  const sum = transportSum(packet);
+  writeU16(packet, checksumAt, sum === 0 && packet[9] === 17 ? 0xffff : sum);
+  return packet;
+}
+
+export function udp4(packet: Endpoints & { payload?: Uint8Array; checksum?: 0 }): Uint8Array {
+  const payload = packet.payload ?? new Uint8Array([1, 2, 3]);
+  const datagram = new Uint8Array(8 + payload.length);
+  writeU16(datagram, 0, split(packet.from)[1]);
+  writeU16(datagram, 2, split(packet.to)[1]);
+  writeU16(datagram, 4, datagram.length);
+  datagram.set(payload, 8);
+  const bytes = ipv4(17, packet, datagram);
+  if (packet.checksum === 0) return bytes;
+  return finish(bytes, (bytes[0] & 15) * 4 + 6);
+}
+
+export const FIN = 1;
+export const SYN = 2;
+export const RST = 4;
+export const ACK = 16;
+
+export interface Segment extends Endpoints {
+  flags: number;
+  seq?: number;
+  ack?: number;
+  mss?: number;
+  /** TSval of a timestamps option. */
+  timestamp?: number;
+  payload?: Uint8Array;
+}
+
+export function tcp4(packet: Segment): Uint8Array {
+  const options: number[] = [];
+  if (packet.mss !== undefined) options.push(2, 4, packet.mss >> 8, packet.mss & 255);
+  if (packet.timestamp !== undefined) {
+    const t = packet.timestamp;
+    options.push(1, 1, 8, 10, t >>> 24, (t >>> 16) & 255, (t >>> 8) & 255, t & 255, 0, 0, 0, 0);
+  }
+  const payload = packet.payload ?? new Uint8Array(0);
+  const header = 20 + options.length;
+  const segment = new Uint8Array(header + payload.length);
+  writeU16(segment, 0, split(packet.from)[1]);
+  writeU16(segment, 2, split(packet.to)[1]);
+  writeI32(segment, 4, packet.seq ?? 1000);
+  writeI32(segment, 8, packet.ack ?? 0);
+  segment[12] = (header >> 2) << 4;
+  segment[13] = packet.flags;
+  writeU16(segment, 14, 65535);
+  segment.set(options, 20);
+  segment.set(payload, header);
+  const bytes = ipv4(6, packet, segment);
+  return finish(bytes, (bytes[0] & 15) * 4 + 16);
+}
+
+/** ICMP echo; type 8 takes the identifier from `from`, type 0 (reply) from `to`. */
+export function echo4(
+  packet: Endpoints & { type?: 0 | 8; sequence?: number; size?: number },
+): Uint8Array {
+  const type = packet.type ?? 8;
+  const message = new Uint8Array(8 + (packet.size ?? 8));
+  message[0] = type;
+  writeU16(message, 4, split(type === 8 ? packet.from : packet.to)[1]);
+  writeU16(message, 6, packet.sequence ?? 1);
+  const bytes = ipv4(1, packet, message);
+  return finish(bytes, (bytes[0] & 15) * 4 + 2);
+}
+
+/** An ICMP error that quotes `quoted`, or its first bytes. */
+export function error4(
+  packet: Endpoints & { type: number; code: number; parameter?: number; quoted: Uint8Array },
+): Uint8Array {
+  const message = new Uint8Array(8 + packet.quoted.length);
+  message[0] = packet.type;
+  message[1] = packet.code;
+  writeI32(message, 4, packet.parameter ?? 0);
+  message.set(packet.quoted, 8);
+  const bytes = ipv4(1, packet, message);
+  return finish(bytes, (bytes[0] & 15) * 4 + 2);
+}
+
+/** Problems with the checksums of a packet, in words; empty when all are right. */
+export function checksumProblems(packet: Uint8Array): string[] {
+  const problems: string[] = [];
+  const header = (packet[0] & 15) * 4;
+  if (sumBytes(packet, 0, header) !== 0xffff) problems.push('IPv4 header checksum');
+  const protocol = packet[9];
+  if (protocol === 17 && readU16(packet, header + 6) === 0) return problems;
+  if (protocol === 1 || protocol === 6 || protocol === 17) {
+    if (transportSum(packet) !== 0) problems.push(`transport checksum of protocol ${protocol}`);
+  }
+  return problems;
+}
