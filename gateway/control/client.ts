@@ -69,12 +69,17 @@ export class ControlClient {
   /** One item of JSON a line, as the gateway finds them. */
   async *lines(name: ListName, query: ListQuery = {}): AsyncGenerator<string> {
     const response = await this.ask(`${pathOf(name, query)}&stream=ndjson`);
+    // Some versions of readline throw the error of their input, others end quietly as if all lines had come.
     let broken: NodeJS.ErrnoException | undefined;
-    // readline ends quietly when its input breaks, so the error is kept and thrown behind the last line.
     response.once('error', (error) => {
       broken = error;
     });
-    for await (const line of createInterface({ input: response, crlfDelay: Infinity })) yield line;
+    const lines = createInterface({ input: response, crlfDelay: Infinity });
+    try {
+      for await (const line of lines) yield line;
+    } catch (error) {
+      broken ??= error as NodeJS.ErrnoException;
+    }
     if (broken !== undefined) throw this.explain(broken);
   }
 
