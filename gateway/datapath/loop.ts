@@ -1,0 +1,33 @@
+/**
+ * The datapath: one loop on one screen.
+ *
+ *   read a batch → the engine's verdicts → write the batch → sweep a share of the table → sleep if there was nothing
+ *
+ * The thread that runs it does nothing else and never returns to its event loop; it is told to stop by a shared word and a wake-up.
+ */
+import type { Engine } from '../../core/engine.ts';
+import type { Device } from '../../tun/device.ts';
+import { CONTROL_STOP, CONTROL_TURNS } from './plan.ts';
+
+/** The sweep goes on in silence too: at most this much later. */
+const IDLE_MILLISECONDS_MAX = 100;
+
+/** Forwards until `control[CONTROL_STOP]` is set. @param clock boot-time milliseconds */
+export function forward(
+  device: Device,
+  engine: Engine,
+  control: Int32Array,
+  clock: () => number,
+): void {
+  while (Atomics.load(control, CONTROL_STOP) === 0) {
+    const count = device.readBatch();
+    const now = clock();
+    if (count > 0) {
+      engine.process(count, now);
+      device.writeBatch();
+    }
+    engine.advance(now);
+    control[CONTROL_TURNS]++;
+    if (count === 0) device.wait(IDLE_MILLISECONDS_MAX);
+  }
+}

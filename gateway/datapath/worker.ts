@@ -1,0 +1,45 @@
+/** The worker thread: opens the device, makes the tables over the mapped arena, and forwards until it is told to stop. */
+import { randomFillSync } from 'node:crypto';
+import { parentPort, workerData } from 'node:worker_threads';
+import { Engine } from '../../core/engine.ts';
+import { DESCRIPTOR_WORDS, Frames, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/frames.ts';
+import { Arena } from '../../core/table/arena.ts';
+import { NatTable } from '../../core/table/nat-table.ts';
+import { makeParts } from '../../core/table/parts.ts';
+import { PortSet } from '../../core/table/port-set.ts';
+import { RandomSource } from '../../core/table/random.ts';
+import { standardPolicy } from '../../policies/standard.ts';
+import * as device from '../../tun/device.ts';
+import { bootMilliseconds, mapArena } from '../../tun/native.ts';
+import { TunDevice } from '../../tun/tun-device.ts';
+import { forward } from './loop.ts';
+import type { DatapathPlan, WorkerReady } from './plan.ts';
+
+/** Room for 31 superpackets, or 256 small packets. */
+const BATCH_BYTES = 1 << 21;
+const BATCH_FRAMES = 256;
+
+if (
+  device.DESCRIPTOR_WORDS !== DESCRIPTOR_WORDS ||
+  device.HEADROOM_BYTES !== HEADROOM_BYTES ||
+  device.VNET_HEADER_BYTES !== VNET_HEADER_BYTES
+)
+  throw new Error('device and engine disagree about the layout of a batch');
+
+const plan = workerData as DatapathPlan;
+const set = new PortSet(plan.ports);
+const shape = { capacity: plan.capacity, portCount: set.count, externalCount: 1 };
+const { buffer } = mapArena(plan.arenaPath, plan.arenaBytes, { create: false });
+const random = new RandomSource((words) => randomFillSync(words));
+const parts = makeParts(new Arena(buffer, shape), set, random);
+const table = new NatTable(parts, standardPolicy(plan.preset), bootMilliseconds());
+
+const frames = new Frames(BATCH_BYTES, BATCH_FRAMES);
+const engine = new Engine(table, plan.line, plan.lans, frames);
+const tun = new TunDevice(plan.tun, { persist: true });
+tun.register(frames);
+const ready: WorkerReady = { type: 'ready', wakeToken: tun.wakeToken };
+parentPort?.postMessage(ready);
+
+forward(tun, engine, new Int32Array(plan.control), bootMilliseconds);
+tun.close();

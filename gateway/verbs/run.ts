@@ -1,0 +1,62 @@
+/** `portfold run`: the gateway in the foreground. SIGTERM and SIGINT end it and undo its changes to the host. */
+import { readFileSync } from 'node:fs';
+import { sdNotify } from '../../tun/native.ts';
+import { loadConfig } from '../config/load.ts';
+import { Gateway } from '../gateway.ts';
+import { makeLogger } from '../log.ts';
+
+export interface RunOptions {
+  config: string;
+  socket: string;
+}
+
+/** Resolves with the exit code when the gateway has ended. */
+export async function run(options: RunOptions): Promise<number> {
+  const config = loadConfig(options.config);
+  const logger = makeLogger(config.gateway.logLevel);
+  let end: (exitCode: number) => void = () => {};
+  const ended = new Promise<number>((resolve) => {
+    end = resolve;
+  });
+  const gateway = new Gateway({
+    config,
+    configFile: options.config,
+    socket: options.socket,
+    version: version(),
+    logger,
+    onFailure: (error) => {
+      logger.fatal({ error: error.stack }, 'the datapath failed; the gateway ends');
+      end(1);
+    },
+  });
+
+  // A signal that comes while the gateway starts ends it when it has started: nothing is left half done.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => {
+      logger.info({ signal }, 'ending');
+      end(0);
+    });
+  process.on('SIGHUP', () =>
+    logger.warn('the configuration is read at start only; restart the gateway to apply a new one'),
+  );
+
+  await gateway.start();
+  sdNotify('READY=1');
+  const exitCode = await ended;
+  sdNotify('STOPPING=1');
+  await gateway.stop();
+  logger.info('ended; the host is as it was before');
+  return exitCode;
+}
+
+/** From package.json, two folders up from the sources and three from dist/gateway/verbs. */
+function version(): string {
+  for (const path of ['../../package.json', '../../../package.json']) {
+    try {
+      return JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')).version;
+    } catch {
+      // The other place has it.
+    }
+  }
+  return 'unknown';
+}
