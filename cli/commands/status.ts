@@ -92,7 +92,7 @@ function lineText(line: LineStatus): string[] {
   const texts = [
     `${label('line')}${line.name} (${line.type}) on ${line.interface}, mtu ${line.mtu}`,
     `${label('address')}${line.externalAddress}, ${formatCount(line.portCount)} ports: ` +
-      `${shown}${more > 0 ? `, … ${more} more ranges` : ''}`,
+      `${shown}${more > 0 ? `, … ${more} more` : ''}`,
   ];
   if (line.ceAddress !== undefined)
     texts.push(
@@ -146,12 +146,13 @@ function topText(hosts: readonly HostItem[], drops: readonly DropItem[]): string
     ...hosts.map(
       (host, i) =>
         `${label(i === 0 ? 'top hosts' : '')}${host.address.padEnd(16)}` +
-        `${formatCount(host.sessions)} sessions, ${formatCount(host.portsOwned)} ports owned` +
+        `${formatCount(host.sessions)} sessions` +
+        (host.portsOwned > 0 ? `, owns ${formatCount(host.portsOwned)} of the ports` : '') +
         (host.sessionsRefused > 0 ? `, ${formatCount(host.sessionsRefused)} refused` : ''),
     ),
     ...drops.map(
       (drop, i) =>
-        `${label(i === 0 ? 'top drops' : '')}${formatCount(drop.packets)}  ${drop.meaning}`,
+        `${label(i === 0 ? 'top drops' : '')}${formatCount(drop.packets).padEnd(16)}${drop.meaning}`,
     ),
   ];
 }

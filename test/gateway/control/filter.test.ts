@@ -201,9 +201,7 @@ describe('filter', () => {
     });
     const found = (text: string): number[] => {
       const filter = compileFilter(text, LISTS.events.fields);
-      return source.eventItems
-        .filter((item: SessionItem) => filter.matches(item))
-        .map((item) => item.sequence);
+      return source.eventItems.filter((item) => filter.matches(item)).map((item) => item.sequence);
     };
     assert.deepEqual(found('host=192.168.0.0/24'), [1]);
     assert.deepEqual(found('host=0.0.0.0/0'), [1]);
