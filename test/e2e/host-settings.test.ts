@@ -186,6 +186,34 @@ function settle(name: string): void {
   }
 }
 
+/** Sends a router advertisement from a namespace to the gateway, and waits until it has come in. */
+function advertise(namespace: string, prefix: string, preference: 'high' | 'low'): void {
+  const code = `
+from scapy.all import *
+sendp(Ether(dst='33:33:00:00:00:01') / IPv6(dst='ff02::1', src='fe80::1', hlim=255)
+  / ICMPv6ND_RA(routerlifetime=1800, prf=${preference === 'high' ? 1 : 3})
+  / ICMPv6NDOptPrefixInfo(prefix='${prefix}', prefixlen=64), iface='eth0', verbose=0)`;
+  inside(namespace, '/usr/bin/python3', '-c', code);
+  const deadline = Date.now() + 10_000;
+  const device = namespace === WAN ? 'wan0' : 'lan0';
+  const ready = /inet6 [0-9a-f:]+\/64 scope global dynamic/;
+  for (;;) {
+    const addresses = shell(GATEWAY, `ip -6 address show dev ${device}`);
+    const routed = defaultRoutes6().includes(device);
+    if (routed && ready.test(addresses) && !addresses.includes('tentative')) return;
+    assert.ok(
+      Date.now() < deadline,
+      `the advertisement of ${prefix} did not come in: ${addresses}`,
+    );
+  }
+}
+
+const defaultRoutes6 = (): string =>
+  [...shell(GATEWAY, 'ip -6 route show default').matchAll(/dev (\S+)/g)]
+    .map((match) => match[1])
+    .sort()
+    .join(' ');
+
 async function start(namespace: string, ...command: string[]): Promise<ChildProcess> {
   const child = spawn('ip', ['netns', 'exec', namespace, ...command], {
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -297,6 +325,30 @@ describe('host settings in a namespace', function () {
         assert.equal(undo().found, false);
       });
     }
+
+  it('map-e: default routes by router advertisement survive on every interface', () => {
+    shell(GATEWAY, 'ip -6 route del default; ip address flush dev wan0 scope global');
+    const advertiseBoth = (): void => {
+      advertise(WAN, '2001:db8:1::', 'high');
+      advertise(LAN, '2001:db8:7::', 'low');
+      assert.equal(defaultRoutes6(), 'lan0 wan0');
+    };
+
+    // The control: without care the kernel forgets them all, on the other interface too.
+    advertiseBoth();
+    shell(GATEWAY, 'sysctl -qw net.ipv6.conf.wan0.forwarding=1');
+    assert.equal(defaultRoutes6(), '');
+    shell(GATEWAY, 'sysctl -qw net.ipv6.conf.wan0.forwarding=0');
+
+    advertiseBoth();
+    const before = state();
+
+    apply(request(MAP_E_LINE));
+    assert.equal(defaultRoutes6(), 'lan0 wan0');
+    assert.equal(shell(GATEWAY, 'sysctl -n net.ipv6.conf.lan0.accept_ra').trim(), '1');
+    undo();
+    assertState(before);
+  });
 
   for (const rpFilter of ['0', '1']) {
     it(`address, rp_filter ${rpFilter}: traffic passes, hops are as told, answers reach the LAN`, async () => {

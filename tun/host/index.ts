@@ -14,5 +14,6 @@ export {
 export { CommandError, HostError } from './errors.ts';
 export { type HostInspection, hasNetAdmin, inspectHost } from './inspect.ts';
 export { type HostSnapshot, readSnapshot } from './snapshot.ts';
+export { cleanStrays } from './strays.ts';
 export type { HostLan, HostRequest, HostResult } from './types.ts';
 export { type UndoReport, undoHost, undoHostOrThrow } from './undo.ts';

@@ -14,7 +14,7 @@ import { METRIC_OWN_TRAFFIC, PRIORITIES, PROTOCOL, TABLES, TUN_ALIAS } from './n
 import { canonicalIpv6 } from './plan.ts';
 import { ip, ipJson, run } from './run.ts';
 import { readSnapshot } from './snapshot.ts';
-import { hadSegmentRouting, ourLinks } from './strays.ts';
+import { hadSegmentRouting, usedTun } from './strays.ts';
 import { hasSetting, readSetting } from './sysctl.ts';
 import type { HostRequest, HostResult } from './types.ts';
 
@@ -126,14 +126,11 @@ function checkInterfaces(request: HostRequest, facts: HostFacts): void {
 /** A TUN of ours that a process has open, but not with our runtime directory: another gateway. */
 function checkOtherGateway(request: HostRequest, facts: HostFacts): void {
   if (readSnapshot(request.runtimeDirectory) !== undefined) return;
-  // A TUN has a carrier while a process has it open.
-  const used = ourLinks(facts).find(
-    (link) => link.linkinfo?.info_kind === 'tun' && link.flags.includes('LOWER_UP'),
-  );
+  const used = usedTun(facts);
   if (used === undefined) return;
   throw new HostError(
     'HOST_GATEWAY_RUNNING',
-    `Another Portfold gateway runs in this network namespace (its TUN is ${used.ifname}) with another ` +
+    `Another Portfold gateway runs in this network namespace (its TUN is ${used}) with another ` +
       `runtime directory than ${request.runtimeDirectory}; stop that one first.`,
   );
 }

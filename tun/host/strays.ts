@@ -2,7 +2,8 @@
  * What a gateway left whose snapshot was lost with its runtime directory. Found by our protocol number, our alias and our table;
  * kernel settings of before are then unknown and stay.
  */
-import type { HostFacts } from './facts.ts';
+import { HostError } from './errors.ts';
+import { type HostFacts, readFacts } from './facts.ts';
 import { NFT_TABLE } from './nft.ts';
 import { PROTOCOL, TABLE_ENCAPSULATE, TABLES, TUN_ALIAS } from './numbers.ts';
 import { type HostCommand, ip, ipJson, isAlreadyGone, runUnless } from './run.ts';
@@ -31,6 +32,27 @@ export async function removeStrays(facts: HostFacts, keep?: string): Promise<voi
   if (!hasStrays(facts)) return;
   for (const command of await commands(facts, keep)) await runUnless(command, isAlreadyGone);
 }
+
+/** For `portfold doctor --clean`: false if there was nothing. Throws while a gateway uses its TUN. */
+export async function cleanStrays(): Promise<boolean> {
+  const facts = await readFacts();
+  const used = usedTun(facts);
+  if (used !== undefined)
+    throw new HostError(
+      'HOST_GATEWAY_RUNNING',
+      `A gateway with another runtime directory runs (its TUN is ${used}); name that directory with ` +
+        '--runtime-directory, or stop the gateway.',
+    );
+  const found = hasStrays(facts);
+  await removeStrays(facts);
+  return found;
+}
+
+/** Name of a TUN of ours that a process has open: it has a carrier exactly then. */
+export const usedTun = (facts: HostFacts): string | undefined =>
+  ourLinks(facts).find(
+    (link) => link.linkinfo?.info_kind === 'tun' && link.flags.includes('LOWER_UP'),
+  )?.ifname;
 
 async function commands(facts: HostFacts, keep: string | undefined): Promise<HostCommand[]> {
   const families = [

@@ -1,0 +1,210 @@
+/**
+ * `portfold doctor`: can a gateway run on this host, and is something left of one that died?
+ *
+ * Every check is a line: ok, warning or problem, and what to do. `--clean` takes back what a dead
+ * gateway left, and refuses while one lives. Exit 0 without a problem, else 1. Nothing is changed without `--clean`.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { examineHost, type Finding } from '../../tun/host/examine.ts';
+import { cleanStrays, type HostRequest, inspectHost, undoHost } from '../../tun/host/index.ts';
+import { loadNative, lockFile } from '../../tun/native.ts';
+import { deriveLine, rulesOfLine } from '../config/line.ts';
+import { loadConfig } from '../config/load.ts';
+import { resolvePrefix } from '../config/prefix.ts';
+import type { PortfoldConfig, WanConfig } from '../config/types.ts';
+
+export interface DoctorOptions {
+  config?: string;
+  clean?: boolean;
+  runtimeDirectory?: string;
+  output?: 'table' | 'json';
+}
+
+const RUNTIME_DIRECTORY_DEFAULT = '/run/portfold';
+const LOCK_FILE = 'gateway.lock';
+const NODE_VERSION_MIN = [20, 19];
+
+export async function doctor(options: DoctorOptions): Promise<number> {
+  const findings: Finding[] = [examineNode(), examineAddon()];
+  const config = readConfiguration(options.config, findings);
+  const runtimeDirectory =
+    options.runtimeDirectory ?? config?.gateway.runtimeDirectory ?? RUNTIME_DIRECTORY_DEFAULT;
+
+  if (options.clean === true) findings.push(...(await clean(runtimeDirectory)));
+  const gatewayLives = isLocked(runtimeDirectory);
+  findings.push(...(await examineHost({ runtimeDirectory, gatewayLives })));
+  if (config !== undefined) findings.push(...(await examineLines(config, runtimeDirectory)));
+
+  print(findings, options.output ?? 'table');
+  return findings.some((finding) => finding.level === 'problem') ? 1 : 0;
+}
+
+function examineNode(): Finding {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const [majorMin, minorMin] = NODE_VERSION_MIN;
+  const fits = major > majorMin || (major === majorMin && minor >= minorMin);
+  const text = `Node.js ${process.versions.node}`;
+  if (fits) return { check: 'node', level: 'ok', text };
+  const advice = `install Node.js ${NODE_VERSION_MIN.join('.')} or later`;
+  return { check: 'node', level: 'problem', text: `${text} is too old`, advice };
+}
+
+function examineAddon(): Finding {
+  try {
+    loadNative();
+    return { check: 'addon', level: 'ok', text: 'the addon is built and loads' };
+  } catch (error) {
+    return {
+      check: 'addon',
+      level: 'problem',
+      text: messageOf(error),
+      advice: 'build it: npm ci, with a C compiler and make installed',
+    };
+  }
+}
+
+/** The configuration, if one is named and right; what is wrong with it becomes a finding. */
+function readConfiguration(
+  file: string | undefined,
+  findings: Finding[],
+): PortfoldConfig | undefined {
+  if (file === undefined) return undefined;
+  try {
+    const config = loadConfig(file);
+    findings.push({ check: 'configuration', level: 'ok', text: `${file} is right` });
+    return config;
+  } catch (error) {
+    findings.push({
+      check: 'configuration',
+      level: 'problem',
+      text: messageOf(error),
+      advice: `correct it; \`portfold check ${file}\` shows the same`,
+    });
+    return undefined;
+  }
+}
+
+/** Does each line fit the host as it is now? A line that runs at the moment fits as well. */
+async function examineLines(config: PortfoldConfig, runtimeDirectory: string): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const wan of config.wans) {
+    const check = `line ${wan.name}`;
+    try {
+      const request = requestOf(config, wan, runtimeDirectory);
+      const { encapsulation } = await inspectHost(request);
+      const how = encapsulation === 'none' ? '' : ` over ${encapsulation}`;
+      const text = `${request.line.externalAddress} on ${wan.interface}${how} fits this host`;
+      findings.push({ check, level: 'ok', text });
+    } catch (error) {
+      const advice = 'what to do stands in the sentence; the gateway would not start';
+      findings.push({ check, level: 'problem', text: messageOf(error), advice });
+    }
+  }
+  return findings;
+}
+
+function requestOf(config: PortfoldConfig, wan: WanConfig, runtimeDirectory: string): HostRequest {
+  const { name, interface: device } = wan;
+  const derived = deriveLine(withPrefix(wan));
+  const { externalAddress } = derived;
+  const common = { name, interface: device, externalAddress };
+  return {
+    tun: config.gateway.tun,
+    lans: config.lans,
+    runtimeDirectory,
+    line:
+      wan.type === 'address'
+        ? { type: 'address', ...common }
+        : {
+            type: 'map-e',
+            ...common,
+            ceAddress: derived.ceAddress!,
+            brAddress: derived.brAddress!,
+            encapsulation: wan.encapsulation,
+          },
+  };
+}
+
+function withPrefix(wan: WanConfig): WanConfig {
+  if (wan.type !== 'map-e' || wan.prefix !== 'auto') return wan;
+  const addresses = execFileSync('ip', ['-6', '-j', 'address', 'show'], { encoding: 'utf8' });
+  const prefixes = rulesOfLine(wan).rules.map((rule) => rule.ipv6);
+  return { ...wan, prefix: resolvePrefix(wan.interface, addresses, prefixes) };
+}
+
+/** True while a gateway holds the lock of the runtime directory. */
+function isLocked(runtimeDirectory: string): boolean {
+  const file = join(runtimeDirectory, LOCK_FILE);
+  if (!existsSync(file)) return false;
+  try {
+    const lock = lockFile(file);
+    if (lock === 'held') return true;
+    lock.release();
+  } catch {
+    // Without the addon or the rights to the file nothing is known; the other checks say so.
+  }
+  return false;
+}
+
+/** Takes back what is left, under the lock that a gateway would hold. */
+async function clean(runtimeDirectory: string): Promise<Finding[]> {
+  const check = 'clean';
+  try {
+    const lock = existsSync(runtimeDirectory)
+      ? lockFile(join(runtimeDirectory, LOCK_FILE))
+      : undefined;
+    if (lock === 'held') {
+      const text = `a gateway with the runtime directory ${runtimeDirectory} runs: nothing was undone`;
+      return [{ check, level: 'problem', text, advice: 'stop it first; it undoes its settings' }];
+    }
+
+    try {
+      const report = await undoHost(runtimeDirectory);
+      if (report.problems.length > 0)
+        return report.problems.map((text) => ({
+          check,
+          level: 'problem' as const,
+          text,
+          advice: 'put that right and run `portfold doctor --clean` again',
+        }));
+      if (report.found) {
+        const text = `undone: ${report.removed.length} objects removed, ${report.restored.length} settings restored`;
+        return [{ check, level: 'ok', text }];
+      }
+      const strays = await cleanStrays();
+      return [{ check, level: 'ok', text: strays ? 'removed what was left' : 'nothing was left' }];
+    } finally {
+      lock?.release();
+    }
+  } catch (error) {
+    return [{ check, level: 'problem', text: messageOf(error), advice: 'see the message' }];
+  }
+}
+
+function print(findings: Finding[], output: 'table' | 'json'): void {
+  if (output === 'json') {
+    const problems = findings.filter((finding) => finding.level === 'problem').length;
+    const warnings = findings.filter((finding) => finding.level === 'warning').length;
+    const generatedAt = new Date().toISOString();
+    const answer = {
+      schema: 'portfold/doctor/v1',
+      generatedAt,
+      problems,
+      warnings,
+      items: findings,
+    };
+    process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`);
+    return;
+  }
+  for (const { level, check, text, advice } of findings) {
+    const indent = ' '.repeat(LEVEL_WIDTH);
+    process.stdout.write(`${level.padEnd(LEVEL_WIDTH)}${check}: ${text}\n`);
+    if (advice !== undefined && level !== 'ok') process.stdout.write(`${indent}→ ${advice}\n`);
+  }
+}
+
+const LEVEL_WIDTH = 9;
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : `${error}`);
