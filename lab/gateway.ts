@@ -27,7 +27,8 @@ export class Gateway {
   readonly lab: Lab;
   readonly folder: string;
   readonly configFile: string;
-  readonly socket: string;
+  /** May be set before the start, to that of another gateway for instance. */
+  socket: string;
   readonly control: ControlClient;
   #child: Background | undefined;
   #args: string[];
@@ -86,6 +87,10 @@ export class Gateway {
     ];
     this.#child = this.lab.gateway.start(words[0], words.slice(1));
     return this.#child;
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined && !this.#child.over;
   }
 
   get process(): Background {

@@ -20,7 +20,7 @@
  * Names are pfl-PID-N-…, so that labs run side by side; a lab removes exactly its own, also on SIGINT and after a failure.
  * Interfaces are born inside their namespaces; the root namespace is never changed.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ADDRESS, type LineType, MAP_E } from './lines.ts';
@@ -67,8 +67,11 @@ export interface Lab {
   remove(): void;
 }
 
-/** The gateway's arena must lie on tmpfs, and /run or /dev/shm is one on every Linux. */
-const TMPFS = ['/run', '/dev/shm'].find((path) => existsSync(path)) ?? tmpdir();
+/** statfs(2) of tmpfs, where the gateway's arena must lie; /dev/shm is one on nearly every Linux, /run on most. */
+const TMPFS_MAGIC = 0x01021994;
+const TMPFS =
+  ['/dev/shm', '/run'].find((path) => existsSync(path) && statfsSync(path).type === TMPFS_MAGIC) ??
+  tmpdir();
 
 const labs = new Set<Lab>();
 let labNumber = 0;
