@@ -28,8 +28,8 @@ const PROBES_BUILDING_MAX = 64;
 /** Sets up to this size are looked through whole when a peer claims a port, and when a row is filled. */
 const CLAIM_WHOLE_SET_MAX = 256;
 const CLAIM_SAMPLES = 16;
-/** Tries at ports owned by peers. */
-const LAST_RESORT_TRIES = 16;
+/** Owned ports looked at: all of them in sets of up to a thousand. */
+const LAST_RESORT_TRIES = 1024;
 /** Closed TCP sessions looked at for safe reuse; unanswered ones looked at for eviction. */
 const TIME_WAIT_TRIES = 16;
 const EVICTION_SCAN_MAX = 512;
@@ -195,7 +195,10 @@ export class Allocator {
     return -1;
   }
 
-  /** A port owned by a peer that has nothing to do with this remote address, and that is free towards it. */
+  /**
+   * A port owned by a peer that has nothing to do with this remote address, and that is free towards it: the owned ports in order from
+   * a random word.
+   */
   private lastResort(
     group: number,
     remoteAddress: number,
@@ -203,20 +206,22 @@ export class Allocator {
     low: number,
   ): number {
     const { ports, permits, random } = this.parts;
-    const { set } = ports;
+    const { rowWords } = ports.set;
     if (ports.ownedCount[group] === 0) return -1;
-    for (let i = 0; i < LAST_RESORT_TRIES; i++) {
-      const number = randomFree(
-        ports.lastResort,
-        -1,
-        ports.lastResort,
-        group * set.rowWords,
-        set.rowWords,
-        random.next(),
-      );
-      if (number < 0) return -1;
-      if (permits.admits(ports.owner(group, number), remoteAddress)) continue;
-      if (!this.isTaken(number, low, remoteAddress, remotePort)) return number;
+    let tries = 0;
+    let word = random.below(rowWords);
+    for (let i = 0; i < rowWords; i++) {
+      let bits = ports.lastResort[group * rowWords + word];
+      for (; bits !== 0; bits &= bits - 1) {
+        if (tries++ === LAST_RESORT_TRIES) return -1;
+        const number = (word << 5) + 31 - Math.clz32(bits & -bits);
+        if (
+          !permits.admits(ports.owner(group, number), remoteAddress) &&
+          !this.isTaken(number, low, remoteAddress, remotePort)
+        )
+          return number;
+      }
+      word = word + 1 === rowWords ? 0 : word + 1;
     }
     return -1;
   }

@@ -7,7 +7,8 @@
  *    6 tick of the last new session   7 sessions created   8 sessions refused   9 LAN network   10 created tick
  *   11 bytes out / 64 and 12 bytes in / 64 of ended sessions (saturating)   13 … 14 spare   15 in use
  *
- * A host without mappings keeps its record, so that its counters can be read, until the record is needed.
+ * A host without mappings keeps its record, so that its counters can be read, until the record is needed. When every record belongs
+ * to a host with mappings, further hosts share record 0, "others": nobody is refused for being one host too many.
  */
 import { type Arena, HOST_WORDS } from './arena.ts';
 import { HashIndex, hash3 } from './hash-index.ts';
@@ -28,6 +29,9 @@ export const HOST_BYTES_OUT = 11;
 export const HOST_BYTES_IN = 12;
 export const HOST_IN_USE = 15;
 
+/** The record that hosts share when there is no other. Its address is 0.0.0.0. */
+export const HOST_OTHERS = 0;
+
 /** ICMP answers to one host: 300 a second with an equal burst; a tick is a quarter of a second. */
 const ANSWERS_PER_TICK = 75;
 const ANSWERS_BURST = 300;
@@ -41,7 +45,7 @@ export class Hosts {
   readonly index: HashIndex;
   private readonly seed: number;
   private readonly limit: number;
-  private fresh = 0;
+  private fresh = HOST_OTHERS + 1;
   private hand = 0;
 
   constructor(arena: Arena, seed: number) {
@@ -52,6 +56,7 @@ export class Hosts {
     while (slots < this.limit) slots *= 2;
     this.index = new HashIndex(slots);
     this.seed = seed ^ 0x38495ab5;
+    this.words[(HOST_OTHERS << HOST_SHIFT) + HOST_IN_USE] = 1;
   }
 
   get count(): number {
@@ -70,12 +75,12 @@ export class Hosts {
     }
   }
 
-  /** The host with this address, made if need be; -1 when every record belongs to a host with mappings. */
+  /** The host with this address, made if need be; HOST_OTHERS when every record belongs to a host with mappings. */
   findOrAdd(address: number, lan: number, tick: number): number {
     const known = this.find(address);
     if (known >= 0) return known;
     const host = this.fresh < this.limit ? this.fresh++ : this.reclaim();
-    if (host < 0) return -1;
+    if (host === HOST_OTHERS) return host;
     const at = host << HOST_SHIFT;
     this.words.fill(0, at, at + HOST_WORDS);
     this.words[at + HOST_ADDRESS] = address;
@@ -88,17 +93,17 @@ export class Hosts {
     return host;
   }
 
-  /** Takes the record of a host without mappings, going round the table. */
+  /** Takes the record of a host without mappings, going round the table; HOST_OTHERS if there is none. */
   private reclaim(): number {
     for (let step = 0; step < RECLAIM_STEPS_MAX; step++) {
       const host = this.hand;
       this.hand = host + 1 === this.limit ? 0 : host + 1;
       const at = host << HOST_SHIFT;
-      if (this.words[at + HOST_MAPPINGS] > 0) continue;
+      if (host === HOST_OTHERS || this.words[at + HOST_MAPPINGS] > 0) continue;
       this.index.remove(hash3(this.words[at + HOST_ADDRESS], 0, 0, this.seed), host);
       return host;
     }
-    return -1;
+    return HOST_OTHERS;
   }
 
   /** Takes one token for an ICMP answer; false when the host has used them up. */
@@ -132,8 +137,8 @@ export class Hosts {
   /** Finds the records in use again after a restart. */
   rebuild(): void {
     this.index.clear();
-    this.fresh = 0;
-    for (let host = 0; host < this.limit; host++) {
+    this.fresh = HOST_OTHERS + 1;
+    for (let host = HOST_OTHERS + 1; host < this.limit; host++) {
       const at = host << HOST_SHIFT;
       if (this.words[at + HOST_IN_USE] !== 1) continue;
       this.index.insert(hash3(this.words[at + HOST_ADDRESS], 0, 0, this.seed), host);

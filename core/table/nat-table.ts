@@ -102,16 +102,6 @@ export class NatTable {
     let remote = remotes.find(remoteAddress, remoteKey);
     const host =
       mapping >= 0 ? mappings.host(mapping) : hosts.findOrAdd(internalAddress, lan, tick);
-    if (host < 0)
-      return this.refuse(
-        Drop.HostTableFull,
-        -1,
-        internalAddress,
-        internalPort,
-        remoteAddress,
-        remotePort,
-        protocol,
-      );
     if (sessions.free.length === 0)
       return this.refuse(
         Drop.SessionTableFull,
@@ -342,7 +332,7 @@ export class NatTable {
     protocol: number,
   ): number {
     const { hosts, events, counters } = this.parts;
-    if (host >= 0) hosts.words[(host << HOST_SHIFT) + HOST_REFUSED]++;
+    hosts.words[(host << HOST_SHIFT) + HOST_REFUSED]++;
     counters[Counter.SessionsRefused]++;
     events.add(
       reason === Drop.NoPortLeft ? Event.SessionRefused : Event.TableFull,

@@ -45,6 +45,7 @@ import {
   HOST_LAN,
   HOST_LAST_SEEN,
   HOST_MAPPINGS,
+  HOST_OTHERS,
   HOST_OWNED,
   HOST_REFUSED,
   HOST_SESSIONS,
@@ -170,6 +171,7 @@ export class ArenaSource {
     for (let host = 0; host < count; host++) {
       const at = host * HOST_WORDS;
       if (hosts[at + HOST_IN_USE] !== 1) continue;
+      if (host === HOST_OTHERS && hosts[at + HOST_CREATED_SESSIONS] === 0) continue;
       row.address = hosts[at + HOST_ADDRESS];
       row.lan = this.lanNames[hosts[at + HOST_LAN]] ?? '';
       row.sessions = hosts[at + HOST_SESSIONS];
