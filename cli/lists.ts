@@ -6,7 +6,13 @@
  *   ndjson, csv      item by item while the gateway finds them, so that a million sessions need no memory here
  */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { LIMIT_MAX, type List, type ListItems, type ListName } from '../gateway/control/api.ts';
+import {
+  LIMIT_MAX,
+  type List,
+  type ListItems,
+  type ListName,
+  SORT_LIMIT_MAX,
+} from '../gateway/control/api.ts';
 import type { ControlClient, ListQuery } from '../gateway/control/client.ts';
 import { type Context, examples } from './context.ts';
 import { formatCount } from './format.ts';
@@ -88,16 +94,24 @@ export async function printList<Name extends Exclude<ListName, 'events'>>(
   const { terminal } = context;
   const client = context.client();
   if (options.output !== 'table') {
-    const query = { filter, sort: options.sort, limit: options.limit ?? LIMIT_MAX };
+    const query = { filter, sort: options.sort, limit: options.limit ?? limitFor(options.sort) };
     return printRaw(terminal, client, definition, query, options.output);
   }
   const sort = options.sort ?? definition.sort;
-  const limit = options.limit ?? screenful(terminal);
-  const list = await client.list(definition.name, { filter, sort, limit });
+  const limit = Math.min(options.limit ?? screenful(terminal), limitFor(sort));
+  let list = await client.list(definition.name, { filter, sort, limit });
+  // All rows were asked for and no order: those that are too many to sort come in the order of the table.
+  const wanted = options.limit ?? screenful(terminal);
+  if (options.sort === undefined && list.items.length < Math.min(list.total, wanted))
+    list = await client.list(definition.name, { filter, limit: wanted });
   printTable(terminal, definition.columns, list.items as ListItems[Name][]);
   sayMore(terminal, list);
   return 0;
 }
+
+/** All rows, or all that the gateway sorts. */
+const limitFor = (sort: string | undefined): number =>
+  sort === undefined ? LIMIT_MAX : SORT_LIMIT_MAX;
 
 /** JSON, NDJSON and CSV: written as it comes. */
 export async function printRaw<Name extends ListName>(

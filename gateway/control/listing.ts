@@ -1,15 +1,15 @@
 /**
  * One pass over a table: filter, order, cut, and only then make items.
  *
- *   rows ──> filter ──┬── unordered: the first `limit`, made into items at once
+ *   rows ──> filter ──┬── unordered: the first `limit`, each made into an item and handed on at once
  *                     └── ordered: a heap of the best `limit`, whose root is the worst of them
  *
- * So a sort over 250,000 sessions for a screen of 40 holds 40 items, and a row that does not come into the answer
- * becomes no object. The pass lets the event loop turn every few milliseconds: the control thread also feeds the
+ * So a list of any length passes through without being held, a sort over 250,000 sessions for a screen of 40 holds 40
+ * items, and a row that does not come into the answer becomes no object. The pass lets the event loop turn every few milliseconds: the control thread also feeds the
  * watchdog and answers others.
  */
 import { setImmediate as turn } from 'node:timers/promises';
-import { LIMIT_DEFAULT, LIMIT_MAX } from './api.ts';
+import { LIMIT_DEFAULT, LIMIT_MAX, SORT_LIMIT_MAX } from './api.ts';
 import { compileFilter, type Filter, QueryError } from './filter.ts';
 import { type ListKind, type SortKey, sortKeyOf } from './rows.ts';
 
@@ -40,9 +40,15 @@ export function parseRequest<Row, Item>(
   if (stream !== null && stream !== 'ndjson')
     throw new QueryError('PARAMETER', `stream=${stream} is not known; write stream=ndjson`);
   const sort = parameters.get('sort') ?? '';
+  const limit = wholeNumber(parameters, 'limit', LIMIT_DEFAULT, LIMIT_MAX);
+  if (sort !== '' && limit > SORT_LIMIT_MAX)
+    throw new QueryError(
+      'SORT_LIMIT',
+      `a sorted answer holds at most ${SORT_LIMIT_MAX} items; ask for fewer than ${limit}, or without an order`,
+    );
   return {
     filter: compileFilter(parameters.getAll('filter').join(' '), kind.fields),
-    limit: wholeNumber(parameters, 'limit', LIMIT_DEFAULT, LIMIT_MAX),
+    limit,
     sort: sort === '' ? undefined : sortKeyOf(sort, kind.fields),
     stream: stream === 'ndjson',
     since: wholeNumber(parameters, 'since', 0, Number.MAX_SAFE_INTEGER),
@@ -78,55 +84,59 @@ class Breath {
   }
 }
 
-/** The whole answer: how many rows matched, and the items that it shows. */
-export async function collect<Row, Item>(
-  rows: Iterable<Row>,
-  kind: ListKind<Row, Item>,
-  request: Request<Row>,
-  asker: AbortSignal,
-): Promise<{ total: number; items: Item[] }> {
-  const { filter, limit, sort } = request;
-  const best = sort === undefined ? undefined : new Best<Item>(limit, sort.descending);
-  const breath = new Breath();
-  const items: Item[] = [];
-  let total = 0;
-  for (const row of rows) {
-    if (filter.matches(row)) {
-      total++;
-      if (best !== undefined) {
-        const key = sort!.read(row);
-        if (best.admits(key)) best.add(key, kind.item(row));
-      } else if (items.length < limit) items.push(kind.item(row));
-    }
-    if (breath.due()) {
-      await breath.take();
-      if (asker.aborted) break;
-    }
-  }
-  if (best === undefined) return { total, items };
-  while (best.size > 0) {
-    items.push(best.removeWorst());
-    if (breath.due()) await breath.take();
-  }
-  return { total, items: items.reverse() };
+/** How many rows matched so far; with `all` the pass goes on counting behind the limit. */
+export interface Tally {
+  total: number;
+  readonly all: boolean;
 }
 
-/** Items as they are found, for an answer without order. */
+/** Items as they are found, in the order of the table. */
 export async function* find<Row, Item>(
   rows: Iterable<Row>,
   kind: ListKind<Row, Item>,
   request: Request<Row>,
+  tally: Tally,
 ): AsyncGenerator<Item> {
+  const { filter, limit } = request;
   const breath = new Breath();
-  let left = request.limit;
-  if (left === 0) return;
+  if (limit === 0 && !tally.all) return;
   for (const row of rows) {
-    if (request.filter.matches(row)) {
-      yield kind.item(row);
-      if (--left === 0) return;
+    if (filter.matches(row)) {
+      if (++tally.total <= limit) yield kind.item(row);
+      if (tally.total === limit && !tally.all) return;
     }
     if (breath.due()) await breath.take();
   }
+}
+
+/** The best of all rows by the key that was asked for; `asker` aborts the pass. */
+export async function findBest<Row, Item>(
+  rows: Iterable<Row>,
+  kind: ListKind<Row, Item>,
+  request: Request<Row>,
+  tally: Tally,
+  asker: AbortSignal,
+): Promise<Item[]> {
+  const { read, descending } = request.sort!;
+  const best = new Best<Item>(request.limit, descending);
+  const breath = new Breath();
+  for (const row of rows) {
+    if (request.filter.matches(row)) {
+      tally.total++;
+      const key = read(row);
+      if (best.admits(key)) best.add(key, kind.item(row));
+    }
+    if (breath.due()) {
+      await breath.take();
+      if (asker.aborted) return [];
+    }
+  }
+  const items: Item[] = [];
+  while (best.size > 0) {
+    items.push(best.removeWorst());
+    if (breath.due()) await breath.take();
+  }
+  return items.reverse();
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
  * The control API's server: HTTP over a unix socket, read only, over a ControlSource.
  *
- *   GET /v1/NAME?filter=…  ──>  parse ──> collect | find (listing.ts) ──> JSON in pieces, at the reader's pace
+ *   GET /v1/NAME?filter=…  ──>  parse ──> find | findBest (listing.ts) ──> JSON in pieces, at the reader's pace
  *
  * Who may open the socket may read everything: its mode (0660, in a directory of 0750) is the access control.
  * A slow reader holds its own answer back and nothing else. An error of the source is told to `onError` and answered
@@ -9,9 +9,9 @@
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { ApiError, ListName } from './api.ts';
+import type { ApiError, EventItem, ListName } from './api.ts';
 import { QueryError } from './filter.ts';
-import { collect, find, parseRequest } from './listing.ts';
+import { find, findBest, parseRequest } from './listing.ts';
 import { LISTS, type ListKind } from './rows.ts';
 import { listenAt } from './socket.ts';
 import type { ControlSource, ListQuery } from './source.ts';
@@ -22,7 +22,7 @@ export interface ControlServerOptions {
   socket: string;
   source: ControlSource;
   /** Hears of errors in the source; they are answered with 500 either way. */
-  onError?: (error: Error) => void;
+  onError?: (error: Error) => unknown;
 }
 
 export interface ControlServer {
@@ -115,11 +115,13 @@ async function answerRows<Row, Item extends object>(
 ): Promise<void> {
   const request = parseRequest(parameters, kind);
   const rows = rowsOf({ filter: request.filter });
-  if (request.stream && request.sort === undefined)
-    return lines(response, find(rows, kind, request), asker);
-  const { total, items } = await collect(rows, kind, request, asker);
+  const tally = { total: 0, all: !request.stream };
+  const items =
+    request.sort === undefined
+      ? find(rows, kind, request, tally)
+      : await findBest(rows, kind, request, tally, asker);
   if (request.stream) return lines(response, items, asker);
-  await document(response, head(name, total), items, asker);
+  await document(response, head(name), items, () => ({ total: tally.total }), asker);
 }
 
 /** Events are few and in order of time: what matters of them are the newest. */
@@ -129,21 +131,25 @@ async function answerEvents(
 ): Promise<void> {
   const request = parseRequest(parameters, LISTS.events);
   const { since, sort, limit } = request;
-  const after = source.events(since, { filter: request.filter });
-  const everything = { ...request, limit: Number.MAX_SAFE_INTEGER };
-  const { total, items } = await collect(after.events, LISTS.events, everything, asker);
-  const start = sort === undefined ? Math.max(0, items.length - limit) : 0;
-  const shown = items.slice(start, start + limit);
-  if (request.stream) return lines(response, shown, asker);
-  const missed = since === 0 ? 0 : Math.max(0, after.oldestSequence - since - 1);
-  const fields = { ...head('events', total), lastSequence: after.lastSequence, missed };
-  await document(response, fields, shown, asker);
+  const { events, lastSequence, oldestSequence } = source.events(since, { filter: request.filter });
+  const tally = { total: 0, all: true };
+  let items: EventItem[] = [];
+  if (sort !== undefined) {
+    items = await findBest(events, LISTS.events, request, tally, asker);
+  } else {
+    const everything = { ...request, limit: Number.MAX_SAFE_INTEGER };
+    for await (const item of find(events, LISTS.events, everything, tally)) items.push(item);
+    items = items.slice(Math.max(0, items.length - limit));
+  }
+  if (request.stream) return lines(response, items, asker);
+  const missed = since === 0 ? 0 : Math.max(0, oldestSequence - since - 1);
+  const tail = { total: tally.total, lastSequence, missed };
+  await document(response, head('events'), items, () => tail, asker);
 }
 
-const head = (name: ListName, total: number): Record<string, string | number> => ({
+const head = (name: ListName): Record<string, string> => ({
   schema: `portfold/${name}/v1`,
   generatedAt: new Date().toISOString(),
-  total,
 });
 
 // ---- writing
@@ -158,23 +164,27 @@ function json(response: ServerResponse, value: object, status = 200): void {
   response.end(body);
 }
 
-/** One JSON document with an item a line, so that a great list is readable and never one great string. */
+/**
+ * One JSON document with an item a line. What is known only at the end, like the total, stands at the end: so a list
+ * of any length is written as it is found.
+ */
 async function document(
   response: ServerResponse,
-  fields: Record<string, string | number>,
-  items: readonly object[],
+  fields: Record<string, string>,
+  items: Iterable<object> | AsyncIterable<object>,
+  tail: () => Record<string, number>,
   asker: AbortSignal,
 ): Promise<void> {
-  response.writeHead(200, {
-    'content-type': 'application/json; charset=utf-8',
-    'cache-control': 'no-store',
-  });
-  response.write(JSON.stringify(fields).slice(0, -1) + ',"items":[');
-  for (let from = 0; from < items.length; from += ITEMS_PER_PIECE) {
-    const piece = items.slice(from, from + ITEMS_PER_PIECE).map((item) => JSON.stringify(item));
-    if (!(await written(response, `${from === 0 ? '' : ','}\n${piece.join(',\n')}`, asker))) return;
+  contentType(response, 'application/json');
+  let piece = JSON.stringify(fields).slice(0, -1) + ',"items":[';
+  let count = 0;
+  for await (const item of items) {
+    piece += (count === 0 ? '\n' : ',\n') + JSON.stringify(item);
+    if (++count % ITEMS_PER_PIECE !== 0) continue;
+    if (!(await written(response, piece, asker))) return;
+    piece = '';
   }
-  response.end(items.length === 0 ? ']}\n' : '\n]}\n');
+  response.end(`${piece}${count === 0 ? '' : '\n'}],${JSON.stringify(tail()).slice(1)}\n`);
 }
 
 async function lines(
@@ -182,10 +192,7 @@ async function lines(
   items: Iterable<object> | AsyncIterable<object>,
   asker: AbortSignal,
 ): Promise<void> {
-  response.writeHead(200, {
-    'content-type': 'application/x-ndjson; charset=utf-8',
-    'cache-control': 'no-store',
-  });
+  contentType(response, 'application/x-ndjson');
   let piece = '';
   let count = 0;
   for await (const item of items) {
@@ -195,6 +202,12 @@ async function lines(
     piece = '';
   }
   response.end(piece);
+}
+
+/** Set, not sent: a source that fails before the first piece can still be answered with 500. */
+function contentType(response: ServerResponse, type: string): void {
+  response.setHeader('content-type', `${type}; charset=utf-8`);
+  response.setHeader('cache-control', 'no-store');
 }
 
 /** Writes and waits until the reader has room again; false when the reader is gone. */

@@ -166,6 +166,9 @@ describe('control server and client', () => {
     await assert.rejects(client.list('sessions', { filter: ['prot=udp'] }), wrong);
     await assert.rejects(client.list('sessions', { sort: 'flag' }), { code: 'SORT_KEY' });
     await assert.rejects(client.list('sessions', { limit: 1_000_001 }), { code: 'PARAMETER' });
+    await assert.rejects(client.list('sessions', { limit: 50_001, sort: 'age' }), {
+      code: 'SORT_LIMIT',
+    });
     await assert.rejects(client.list('sessions', { limit: -1 }), { code: 'PARAMETER' });
     await assert.rejects(client.lines('sessions', { filter: ['?'] }).next(), { exitCode: 2 });
   });
@@ -186,6 +189,28 @@ describe('control server and client', () => {
     assert.equal(errors.at(-1)?.message, 'arena is gone');
     source.failure = undefined;
     assert.equal((await client.status()).pid, 1_234);
+  });
+
+  it('says that a source failed, also in the middle of a list', async () => {
+    const socketOfFailing = join(directory, 'failing.sock');
+    for (const [rows, code] of [
+      [3, 'INTERNAL'],
+      [600, 'BROKEN_OFF'],
+    ] as const) {
+      const failing = new FakeSource(rows);
+      const sessions = failing.sessions.bind(failing);
+      failing.sessions = function* () {
+        yield* sessions();
+        throw new Error('record 77 is torn');
+      };
+      const told: Error[] = [];
+      const onError = (error: Error): unknown => told.push(error);
+      const options = { socket: socketOfFailing, source: failing, onError };
+      const failingServer = await startControlServer(options);
+      await assert.rejects(new ControlClient(socketOfFailing).list('sessions'), { code });
+      assert.equal(told[0].message, 'record 77 is torn');
+      await failingServer.close();
+    }
   });
 
   it('lets the event loop turn while it steps over a table that takes long', async () => {
