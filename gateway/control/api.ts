@@ -18,7 +18,7 @@
  *
  *   filter=TERMS     the filter language of gateway/control/filter.ts, terms parted by blanks; all must hold
  *   limit=N          at most N items, 0 … 1,000,000; 1,000 if absent. Of events the newest N
- *   sort=KEY         ascending by a key of the list (the keys of its filter); sort=-KEY descending. Then at most 50,000
+ *   sort=KEY         ascending by a key of the list (the keys of its filter); sort=-KEY descending. Then at most 10,000
  *                    items, since the gateway holds them while it sorts
  *   stream=ndjson    one item a line and nothing else, written as they are found
  */
@@ -191,7 +191,7 @@ export type ListName = keyof ListItems;
 export const LIMIT_DEFAULT = 1_000;
 export const LIMIT_MAX = 1_000_000;
 /** Items that a sorted answer holds at most. */
-export const SORT_LIMIT_MAX = 50_000;
+export const SORT_LIMIT_MAX = 10_000;
 
 export interface ApiError {
   error: { code: string; message: string };
