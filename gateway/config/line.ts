@@ -121,7 +121,7 @@ export function rulesOfLine(wan: MapEWanConfig): {
   }
   const service = serviceWithRules(wan.service ?? '');
   return {
-    rules: service.rules,
+    rules: service.rules.map(({ forwarding: _, ...rule }) => rule),
     core: coreRules(service),
     subject: service.id,
     iidFormat: wan.iidFormat ?? service.iidFormat,
@@ -142,7 +142,7 @@ export function serviceWithRules(id: string): Service {
   if (service.rules.length === 0) {
     throw new ConfigError(
       'MAPE_NO_COMMON_RULES',
-      `${service.id} has no common rules; ${service.note}`,
+      `${service.id} has no common rules. ${service.note}`,
     );
   }
   return service;

@@ -16,7 +16,6 @@ import {
   suffixBits,
 } from '../../core/mape/rule.ts';
 import {
-  formatIpv4Prefix,
   formatIpv6Prefix,
   type Ipv6Prefix,
   parseIpv4Prefix,

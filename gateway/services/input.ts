@@ -123,10 +123,10 @@ export function fromRules(texts: readonly string[], psid?: string): RuleSource |
   }
   const rules = fields.map((each) => ruleOfFields(each, psid));
   const brs = fields.map(({ br }) => {
-    if (br !== undefined && parseIpv6(br) === undefined) {
-      throw new UsageError('MAPE_BAD_BR', `--rule: br=${br} is not an IPv6 address`);
-    }
-    return br;
+    if (br === undefined) return undefined;
+    const bytes = parseIpv6(br);
+    if (bytes !== undefined) return formatIpv6(bytes);
+    throw new UsageError('MAPE_BAD_BR', `--rule: br=${br} is not an IPv6 address`);
   });
   const subject = rules.length === 1 ? 'this rule' : 'these rules';
   return { kind: 'rule', subject, rules, brs, iidFormat: 'rfc7597', notes: [] };

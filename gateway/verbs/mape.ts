@@ -137,25 +137,28 @@ export function mapeReport(options: MapeOptions): MapeReport {
   const source = readSource(options);
   if (!('rules' in source)) return portSetReport(source);
 
-  const { br } = options;
-  if (br !== undefined && parseIpv6(br) === undefined) {
-    throw new UsageError('MAPE_BAD_BR', `--br: "${br}" is not an IPv6 address`);
-  }
+  const br = options.br === undefined ? undefined : readRelay(options.br);
   if (options.iidFormat !== undefined) source.iidFormat = readIidFormat(options.iidFormat);
 
-  const report: MapeReport = { schema: 'portfold/mape/v1', warnings: [...source.notes] };
+  const warnings = [...source.notes];
+  const report: Omit<MapeReport, 'warnings'> = { schema: 'portfold/mape/v1' };
   if (source.service !== undefined) report.service = source.service.id;
   if (source.kind === 's46') report.rules = source.rules.map((_, n) => ruleReport(source, n, br));
 
-  const prefix = choosePrefix(source, options, report.warnings);
+  const prefix = choosePrefix(source, options, warnings);
   if (prefix !== undefined) report.line = lineReport(source, prefix, br);
   if (options.packet !== undefined) {
     const format = iidFormatOf(source.iidFormat);
     const relayOf = (n: number): string | null => br ?? source.brs[n] ?? null;
     report.packet = explainPacket(options.packet, source.rules, format, relayOf);
   }
-  report.warnings.push(...builtInWarnings(source, report.line, br));
-  return report;
+  return { ...report, warnings: [...warnings, ...builtInWarnings(source, report.line, br)] };
+}
+
+function readRelay(text: string): string {
+  const bytes = parseIpv6(text);
+  if (bytes !== undefined) return formatIpv6(bytes);
+  throw new UsageError('MAPE_BAD_BR', `--br: "${text}" is not an IPv6 address`);
 }
 
 function builtInWarnings(source: RuleSource, line: LineReport | undefined, br?: string): string[] {
