@@ -30,8 +30,9 @@ const CLAIM_WHOLE_SET_MAX = 256;
 const CLAIM_SAMPLES = 16;
 /** Owned ports looked at: all of them in sets of up to a thousand. */
 const LAST_RESORT_TRIES = 1024;
-/** Closed TCP sessions looked at for safe reuse; unanswered ones looked at for eviction. */
+/** Closed TCP sessions looked at for safe reuse, and unanswered ones of which the oldest gives way. */
 const TIME_WAIT_TRIES = 16;
+const EVICTION_CANDIDATES = 16;
 const EVICTION_SCAN_MAX = 512;
 /** An unanswered UDP session may give way after 3 s. */
 const UNANSWERED_TICKS = 12;
@@ -228,7 +229,8 @@ export class Allocator {
 
   /**
    * Ends a session of this remote whose place may be taken and returns its port, or -1 after noting how long that will stay so.
-   * Looks from a random port at closed TCP sessions (safe reuse) or at unanswered UDP sessions (the longest idle one).
+   * Looks from a random port at closed TCP sessions (safe reuse) or at unanswered UDP sessions (the
+   * oldest of the first sixteen).
    */
   private makeRoom(
     group: number,
@@ -247,6 +249,7 @@ export class Allocator {
     }
 
     let closedSeen = 0;
+    let evictable = 0;
     let oldest = -1;
     let oldestCreated = 0;
     let waitTicks = REFUSE_TICKS_MAX;
@@ -272,9 +275,12 @@ export class Allocator {
         const created = sessions.words[at + S_CREATED];
         const age = tick - created;
         if (age < UNANSWERED_TICKS) waitTicks = Math.min(waitTicks, UNANSWERED_TICKS - age);
-        else if (oldest < 0 || created - oldestCreated < 0) {
-          oldest = candidate;
-          oldestCreated = created;
+        else {
+          if (oldest < 0 || created - oldestCreated < 0) {
+            oldest = candidate;
+            oldestCreated = created;
+          }
+          if (++evictable === EVICTION_CANDIDATES) break;
         }
       }
     }

@@ -37,7 +37,7 @@ const ANSWERS_PER_TICK = 75;
 const ANSWERS_BURST = 300;
 
 /** Records looked at when one is needed and none is free. */
-const RECLAIM_STEPS_MAX = 1024;
+const RECLAIM_STEPS_MAX = 32;
 
 export class Hosts {
   readonly words: Int32Array;
