@@ -8,10 +8,11 @@
  *   pcap: 24 bytes of header, then records of  seconds u32 | fraction u32 | captured u32 | length u32 | bytes
  *   Ethernet: destination 6 | source 6 | type 2 | packet
  */
-import { readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { externalAddress, inPortSet, type LineType, MAP_E } from './lines.ts';
-import type { Background, Namespace } from './netns.ts';
+import { type Background, until } from './netns.ts';
+import type { Lab } from './topology.ts';
 
 const ETHERNET_BYTES = 14;
 const TYPE_IPV4 = 0x0800;
@@ -44,19 +45,33 @@ export interface Audit {
   examples: string[];
 }
 
+const MARKER = 'portfold';
+const TAIL_BYTES = 65_536;
+
+function tailOf(file: string): Buffer {
+  const handle = openSync(file, 'r');
+  const size = fstatSync(handle).size;
+  const tail = Buffer.alloc(Math.min(size, TAIL_BYTES));
+  readSync(handle, tail, 0, tail.length, size - tail.length);
+  closeSync(handle);
+  return tail;
+}
+
 /** A capture of what enters the provider from the gateway. */
 export class Capture {
   readonly file: string;
+  readonly #lab: Lab;
   readonly #child: Background;
 
-  private constructor(file: string, child: Background) {
+  private constructor(lab: Lab, file: string, child: Background) {
+    this.#lab = lab;
     this.file = file;
     this.#child = child;
   }
 
-  static async start(provider: Namespace, folder: string, filter = 'ip or ip6'): Promise<Capture> {
-    const file = join(folder, 'provider.pcap');
-    const child = provider.start('tcpdump', [
+  static async start(lab: Lab): Promise<Capture> {
+    const file = join(lab.folder, 'provider.pcap');
+    const child = lab.provider.start('tcpdump', [
       '-i',
       'gw0',
       '-Q',
@@ -71,15 +86,24 @@ export class Capture {
       'root',
       '-w',
       file,
-      filter,
+      'ip or ip6',
     ]);
     await child.line(/listening on/);
-    return new Capture(file, child);
+    return new Capture(lab, file, child);
   }
 
-  async stop(line: LineType): Promise<Audit> {
+  /**
+   * tcpdump drops what still waits in its ring when it is told to end. So the gateway's host sends one marked packet, and once
+   * that is in the file, everything before it is, too.
+   */
+  async stop(): Promise<Audit> {
+    const marker = Buffer.from(MARKER).toString('hex');
+    await this.#lab.gateway.run('ping', ['-c', '1', '-W', '1', '-p', marker, 'ff02::1%wan0'], {
+      check: false,
+    });
+    await until('the marked packet', () => tailOf(this.file).includes(MARKER.repeat(2)));
     const result = await this.#child.stop('SIGINT');
-    const audit = auditCapture(readFileSync(this.file), line);
+    const audit = auditCapture(readFileSync(this.file), this.#lab.line);
     audit.missed = Number(result.stderr.match(/(\d+) packets? dropped by kernel/)?.[1] ?? 0);
     return audit;
   }

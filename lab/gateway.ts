@@ -19,6 +19,8 @@ export interface GatewayOptions {
   capacity?: number;
   /** The whole configuration, instead of the lab's own. `DIR` in it becomes the runtime directory. */
   config?: string;
+  /** Runs dist/, as an installed package does, even if sources are newer. */
+  compiled?: boolean;
   /** More words behind `portfold run -c … --socket …`. */
   args?: string[];
 }
@@ -32,6 +34,7 @@ export class Gateway {
   readonly control: ControlClient;
   #child: Background | undefined;
   #args: string[];
+  #entry: string;
 
   constructor(lab: Lab, options: GatewayOptions = {}) {
     this.lab = lab;
@@ -40,6 +43,7 @@ export class Gateway {
     this.socket = join(this.folder, 'portfold.sock');
     this.control = new ControlClient(this.socket);
     this.#args = options.args ?? [];
+    this.#entry = join(projectFolder(), options.compiled ? 'dist/bin/main.js' : 'bin/portfold.js');
     const runtimeDirectory = join(this.folder, 'state');
     const config =
       options.config?.replaceAll('DIR', runtimeDirectory) ??
@@ -77,7 +81,7 @@ export class Gateway {
     const words = [
       ...prefix,
       process.execPath,
-      join(projectFolder(), 'bin', 'portfold.js'),
+      this.#entry,
       'run',
       '-c',
       this.configFile,
@@ -116,11 +120,5 @@ export class Gateway {
   residentBytes(): number {
     const status = readFileSync(`/proc/${this.process.pid}/status`, 'utf8');
     return Number(status.match(/^VmRSS:\s+(\d+) kB/m)?.[1] ?? Number.NaN) * 1024;
-  }
-
-  /** True if the gateway runs compiled code and not the sources. */
-  compiled(): boolean {
-    const maps = readFileSync(`/proc/${this.process.pid}/cmdline`, 'utf8');
-    return !maps.includes('tsx');
   }
 }

@@ -66,7 +66,7 @@ export function configuration(
     'interfaces = ["lan0"]',
     '',
     '[[wan]]',
-    `name = "${line === 'map-e' ? 'v6plus' : 'line'}"`,
+    `name = "${line === 'map-e' ? 'v6plus' : 'isp'}"`,
     'interface = "wan0"',
     ...wan,
     '',

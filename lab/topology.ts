@@ -293,7 +293,8 @@ async function startRelay(lab: Lab, kind: 'seg6' | 'socat'): Promise<void> {
   ]);
   await relayReady(lab, socat);
   await lab.relay.ip([
-    `link set relay0 mtu ${ipv4Mtu}`,
+    // A burst that waits for socat's turn must not be lost here.
+    `link set relay0 mtu ${ipv4Mtu} txqueuelen 10000`,
     `route add ${externalAddress}/32 dev relay0`,
   ]);
 }

@@ -23,7 +23,7 @@ describe('24,000 flows through 240 ports', () => {
 
   before(async () => {
     await startEcho(bed.lab.internet);
-    capture = await Capture.start(bed.lab.provider, bed.lab.folder);
+    capture = await Capture.start(bed.lab);
   });
 
   it('all answered, and again ten seconds later at the same port, and what is too much is refused', async () => {
@@ -81,7 +81,7 @@ describe('24,000 flows through 240 ports', () => {
   });
 
   it('nothing left by a port that is a neighbour’s', async () => {
-    const audit = await capture.stop('map-e');
+    const audit = await capture.stop();
     assertClean(audit, 3 * FLOWS);
     assert.equal(audit.missed, 0);
     assert.equal(audit.ports.size, 240);

@@ -10,11 +10,14 @@ import { assertClean, withBed } from './support.ts';
 /** A host that had a life before: rules, routes, strict source checks, forwarding on. */
 async function settle(gateway: Namespace): Promise<void> {
   await gateway.run('nft', ['-f', '-'], {
-    input: `table inet mine {
-      chain input { type filter hook input priority 0; policy accept; tcp dport 9 drop; }
-    }
-    table ip nat { chain post { type nat hook postrouting priority 100; oifname "other0" masquerade; } }
-    `,
+    input: `
+table inet mine {
+  chain input { type filter hook input priority 0; policy accept; tcp dport 9 drop; }
+}
+table ip nat {
+  chain post { type nat hook postrouting priority 100; oifname "other0" masquerade; }
+}
+`,
   });
   await gateway.ip([
     'rule add pref 32000 fwmark 0x77 lookup 77',
@@ -55,7 +58,7 @@ describe('a gateway that was killed', () => {
 
   it('leaks nothing, is adopted by the next one, which then leaves everything as it was', async () => {
     const before = await hostState(bed.lab.gateway);
-    const capture = await Capture.start(bed.lab.provider, bed.lab.folder);
+    const capture = await Capture.start(bed.lab);
     await bed.gateway.start();
     assert.equal((await ping(bed.lab.hosts[0])).received, 3);
     await bed.gateway.stop('SIGKILL');
@@ -68,7 +71,7 @@ describe('a gateway that was killed', () => {
     const end = await bed.gateway.stop();
     assert.equal(end.code, 0, end.stderr);
     assert.deepEqual(stateDifferences(before, await hostState(bed.lab.gateway)), []);
-    assertClean(await capture.stop('map-e'), 6);
+    assertClean(await capture.stop(), 6);
   });
 
   it('is cleaned away by `portfold doctor --clean`', async () => {
