@@ -128,6 +128,8 @@ export class Gateway implements ControlSource {
       },
       this.options.onFailure,
     );
+    if (!this.datapath.arenaIsLocked)
+      logger.debug('the arena could not be locked into memory and may be swapped out');
     this.eventTimer = setInterval(() => this.logEvents(), EVENT_POLL_MILLISECONDS);
     this.state = 'forwarding';
     logger.info(this.describe(), `forwarding ${this.wan.name}`);
@@ -196,9 +198,8 @@ export class Gateway implements ControlSource {
     const shape = { capacity, portCount: set.count, externalCount: 1 };
     const path = arenaPathFor(runtimeDirectory);
     rmSync(path, { force: true });
-    const { buffer, locked } = mapArena(path, arenaBytes(shape), { create: true });
+    const { buffer } = mapArena(path, arenaBytes(shape), { create: true });
     this.arenaPath = path;
-    if (!locked) this.options.logger.debug('the arena could not be locked into memory');
     this.arena = new Arena(buffer, shape);
     this.arena.format(bootMilliseconds(), [line.externalAddress]);
   }

@@ -79,6 +79,7 @@ export interface Native {
     path: string,
     bytes: number,
     create: boolean,
+    resident: boolean,
   ): { buffer: ArrayBuffer; lockErrno: number };
   isTmpfs(path: string): boolean;
   lockFile(path: string): number;
@@ -111,20 +112,26 @@ export function bootMilliseconds(): number {
 export interface MappedArena {
   buffer: ArrayBuffer;
   /**
-   * The pages cannot be swapped out. False when RLIMIT_MEMLOCK forbids it; everything works all the
-   * same.
+   * The pages cannot be swapped out. False when RLIMIT_MEMLOCK forbids it (everything works all the
+   * same).
    */
   locked: boolean;
 }
 
 /**
  * Maps a file of exactly `bytes` bytes as shared memory. With `create` it must not exist and is
- * made, all pages present; without, it must exist in that size. The memory stays mapped for as long
- * as the buffer is reachable.
+ * made, all pages present; without, it must exist in that size. With `resident` the pages are mapped
+ * and locked at once (the writer's way); without, they are charged as they are touched. The memory
+ * stays mapped for as long as the buffer is reachable.
  */
-export function mapArena(path: string, bytes: number, options: { create: boolean }): MappedArena {
+export function mapArena(
+  path: string,
+  bytes: number,
+  options: { create: boolean; resident?: boolean },
+): MappedArena {
   try {
-    const { buffer, lockErrno } = loadNative().mapArena(path, bytes, options.create);
+    const { create, resident = false } = options;
+    const { buffer, lockErrno } = loadNative().mapArena(path, bytes, create, resident);
     return { buffer, locked: lockErrno === 0 };
   } catch (error) {
     throw arenaError(path, bytes, error);

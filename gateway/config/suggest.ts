@@ -6,7 +6,7 @@ export function nearest(word: string, candidates: readonly string[]): string | u
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(typed.length / 3)) + 1;
   for (const candidate of candidates) {
-    const distance = editDistance(typed, candidate.toLowerCase());
+    const distance = distanceOf(typed, candidate.toLowerCase());
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
@@ -24,6 +24,12 @@ export function hintAmong(word: string, candidates: readonly string[], noun: str
   return meant === undefined
     ? `${noun}: ${candidates.join(', ')}`
     : `did you mean "${meant}"? ${noun}: ${candidates.join(', ')}`;
+}
+
+/** One word that begins with the other ("warning", "warn") is one step away. */
+function distanceOf(a: string, b: string): number {
+  const [short, long] = a.length < b.length ? [a, b] : [b, a];
+  return short.length >= 3 && short !== long && long.startsWith(short) ? 1 : editDistance(a, b);
 }
 
 function editDistance(a: string, b: string): number {

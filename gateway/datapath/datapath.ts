@@ -12,11 +12,13 @@ export class Datapath {
   private readonly wakeToken: WakeToken;
   private readonly ended: Promise<void>;
   private isStopping = false;
+  readonly arenaIsLocked: boolean;
 
-  private constructor(worker: Worker, control: Int32Array, token: WakeToken) {
+  private constructor(worker: Worker, control: Int32Array, ready: WorkerReady) {
     this.worker = worker;
     this.control = control;
-    this.wakeToken = token;
+    this.wakeToken = ready.wakeToken as WakeToken;
+    this.arenaIsLocked = ready.arenaIsLocked;
     this.ended = new Promise((resolve) => worker.once('exit', () => resolve()));
   }
 
@@ -41,7 +43,7 @@ export class Datapath {
       worker.once('exit', (code) => reject(new Error(`the datapath ended at its start (${code})`)));
     });
     worker.removeAllListeners();
-    const datapath = new Datapath(worker, control, ready.wakeToken as WakeToken);
+    const datapath = new Datapath(worker, control, ready);
     worker.once('error', (error: Error) => onDeath(error));
     worker.once('exit', () => {
       if (!datapath.isStopping) onDeath(new Error('the datapath thread ended by itself'));

@@ -24,4 +24,6 @@ export const CONTROL_WORDS = 16;
 export interface WorkerReady {
   type: 'ready';
   wakeToken: number;
+  /** The arena's pages cannot be swapped out. */
+  arenaIsLocked: boolean;
 }

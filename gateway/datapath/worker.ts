@@ -29,7 +29,10 @@ if (
 const plan = workerData as DatapathPlan;
 const set = new PortSet(plan.ports);
 const shape = { capacity: plan.capacity, portCount: set.count, externalCount: 1 };
-const { buffer } = mapArena(plan.arenaPath, plan.arenaBytes, { create: false });
+const { buffer, locked } = mapArena(plan.arenaPath, plan.arenaBytes, {
+  create: false,
+  resident: true,
+});
 const random = new RandomSource((words) => randomFillSync(words));
 const parts = makeParts(new Arena(buffer, shape), set, random);
 const table = new NatTable(parts, standardPolicy(plan.preset), bootMilliseconds());
@@ -38,7 +41,7 @@ const frames = new Frames(BATCH_BYTES, BATCH_FRAMES);
 const engine = new Engine(table, plan.line, plan.lans, frames);
 const tun = new TunDevice(plan.tun, { persist: true });
 tun.register(frames);
-const ready: WorkerReady = { type: 'ready', wakeToken: tun.wakeToken };
+const ready: WorkerReady = { type: 'ready', wakeToken: tun.wakeToken, arenaIsLocked: locked };
 parentPort?.postMessage(ready);
 
 forward(tun, engine, new Int32Array(plan.control), bootMilliseconds);

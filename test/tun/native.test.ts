@@ -73,7 +73,7 @@ describe('the addon', () => {
         `import { createRequire } from 'node:module';
          import { parentPort, workerData } from 'node:worker_threads';
          const native = createRequire(workerData.addon)(workerData.addon);
-         const words = new Int32Array(native.mapArena(workerData.path, ${ARENA_BYTES}, false).buffer);
+         const words = new Int32Array(native.mapArena(workerData.path, ${ARENA_BYTES}, false, true).buffer);
          parentPort.on('message', () => { parentPort.postMessage(Atomics.load(words, 5)); });
          parentPort.postMessage('ready');`,
         {

@@ -9,7 +9,9 @@
  *              is an error message now instead of a SIGBUS in the middle of the night.
  *   mapped:    the size must be the one expected, since touching a page beyond the end of the file
  *              is a SIGBUS too.
- *   locked:    mlock where the limits allow it; the caller learns if they did not.
+ *   resident:  page faults taken at once and mlock where the limits allow it; the caller learns if
+ *              they did not. For the thread that writes; a thread that looks now and then maps the
+ *              same file without, and is charged only for what it touches.
  *   unmapped:  by the finalizer of the ArrayBuffer, hence never while JavaScript can still reach a
  *              byte of it.
  *
@@ -71,15 +73,16 @@ static int openArena(const char *path, off_t bytes, bool create, const char **st
   return -1;
 }
 
-/* mapArena(path, bytes, create) → { buffer ArrayBuffer, lockErrno } */
+/* mapArena(path, bytes, create, resident) → { buffer ArrayBuffer, lockErrno } */
 static napi_value mapArena(napi_env env, napi_callback_info info) {
-  napi_value arguments[3];
+  napi_value arguments[4];
   char path[PATH_MAX];
   double bytes;
-  bool create;
-  if (!readArguments(env, info, 3, arguments)) return NULL;
+  bool create, resident;
+  if (!readArguments(env, info, 4, arguments)) return NULL;
   if (!readString(env, arguments[0], path, sizeof path, NULL)) return NULL;
   if (!readDouble(env, arguments[1], &bytes) || !readBool(env, arguments[2], &create)) return NULL;
+  if (!readBool(env, arguments[3], &resident)) return NULL;
   /* The negation also catches what is not a number. */
   if (!(bytes >= 1 && bytes <= SAFE_INTEGER_MAX)) {
     return throwUsage(env, "the size of an arena must be positive");
@@ -91,7 +94,8 @@ static napi_value mapArena(napi_env env, napi_callback_info info) {
   if (file < 0) return throwErrno(env, errno, step);
 
   /* MAP_POPULATE takes the page faults now, not one by one under the first packets. */
-  void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0);
+  const int flags = MAP_SHARED | (resident ? MAP_POPULATE : 0);
+  void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, file, 0);
   const int mapError = memory == MAP_FAILED ? errno : 0;
   close(file);
   size_t *hint = mapError == 0 ? malloc(sizeof *hint) : NULL;
@@ -101,7 +105,7 @@ static napi_value mapArena(napi_env env, napi_callback_info info) {
     return throwErrno(env, mapError != 0 ? mapError : ENOMEM, "map");
   }
   *hint = length;
-  const int lockError = mlock(memory, length) < 0 ? errno : 0;
+  const int lockError = resident && mlock(memory, length) < 0 ? errno : 0;
 
   napi_value buffer, result;
   const napi_status status =
