@@ -1,13 +1,14 @@
 /**
  * The IPv6 address of a CE, in both interface-identifier formats.
  *
- *   RFC 7597 section 6                            draft-ietf-softwire-map-03 (the Japanese services)
+ *   RFC 7597 section 6                            draft-ietf-softwire-map-03 (Japanese services)
  *   |  prefix 64  | 0000 | IPv4 32 | PSID 16 |    |  prefix 64  | 00 | IPv4 32 | PSID 16 | 00 |
  *   bytes 0–7       8–9    10–13     14–15        bytes 0–7       8    9–12      13–14     15
  *
- * The PSID is right-justified and filled with zeros on the left. Where the CE owns an IPv4 prefix, the bits after that prefix
- * are zero; without a PSID its field is zero. A prefix longer than 64 bits overwrites the identifier from the left
- * (RFC 7597 section 6). The bits between prefix and identifier are zero: MAP lives in the first subnet (section 5.2).
+ * The PSID is right-justified and filled with zeros on the left. Where the CE owns an IPv4 prefix,
+ * the bits after that prefix are zero; without a PSID its field is zero. A prefix longer than 64
+ * bits overwrites the identifier from the left (RFC 7597 section 6). The bits between prefix and
+ * identifier are zero: MAP lives in the first subnet (section 5.2).
  */
 import { copyPrefix, IPV6_BYTES } from './bits.ts';
 

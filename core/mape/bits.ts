@@ -1,9 +1,10 @@
 /**
  * Bit fields of an IPv6 address.
  *
- * An address is 16 bytes at `at` in some buffer; bit 0 is the most significant bit of the first byte, as prefixes are
- * counted. A field has at most 32 bits and is an unsigned number. Fields may begin and end anywhere: EA bits start right
- * after a rule prefix of any length (RFC 7597 section 5.2).
+ * An address is 16 bytes at `at` in some buffer; bit 0 is the most significant bit of the first
+ * byte, as prefixes are counted. A field has at most 32 bits and is an unsigned number. Fields may
+ * begin and end anywhere: EA bits start right after a rule prefix of any length (RFC 7597 section
+ * 5.2).
  */
 export const IPV6_BYTES = 16;
 export const IPV6_BITS = 128;
@@ -34,7 +35,9 @@ export function writeBits(
   }
 }
 
-/** Copies the first `length` bits of the prefix and leaves the other bits of the target as they are. */
+/**
+ * Copies the first `length` bits of the prefix and leaves the other bits of the target as they are.
+ */
 export function copyPrefix(
   target: Uint8Array,
   targetAt: number,

@@ -1,13 +1,15 @@
 /**
- * From an end-user IPv6 prefix to what the CE may use: the basic mapping rule applied (RFC 7597 section 5.2).
+ * From an end-user IPv6 prefix to what the CE may use: the basic mapping rule applied (RFC 7597
+ * section 5.2).
  *
- *   end-user prefix  240b:0010 : 1234 : 56 00::      rule 240b:10::/32, 106.72.0.0/16, EA 24, offset 4
+ *   end-user prefix  240b:0010 : 1234 : 56 00::    rule 240b:10::/32, 106.72.0.0/16, EA 24, offset 4
  *                    |<- /32 ->|  |     |
  *                            suffix    PSID          → 106.72.18.52, PSID 86
  *
- * The BMR is the rule whose IPv6 prefix is the longest match. What people hold is often longer than the end-user prefix (the /64
- * of a LAN, an address); bits after rule prefix + EA are subnet bits, and MAP lives in subnet zero, so they are cleared.
- * A prefix that is shorter than rule prefix + EA cannot be used: its EA bits would not be there.
+ * The BMR is the rule whose IPv6 prefix is the longest match. What people hold is often longer than
+ * the end-user prefix (the /64 of a LAN, an address); bits after rule prefix + EA are subnet bits,
+ * and MAP lives in subnet zero, so they are cleared. A prefix that is shorter than rule prefix + EA
+ * cannot be used: its EA bits would not be there.
  */
 import { type IidFormat, writeCeAddress } from './address.ts';
 import { copyPrefix, IPV6_BYTES, ipv4Mask, prefixMatches, readBits, writeBits } from './bits.ts';
@@ -42,7 +44,10 @@ export interface CeLine {
 
 export type CeProblem = 'NoRule' | 'PrefixTooShort' | 'PortSetEmpty';
 
-/** The BMR: index of the rule with the longest IPv6 prefix that covers the given prefix; -1 if none does. */
+/**
+ * The BMR: index of the rule with the longest IPv6 prefix that covers the given prefix; -1 if none
+ * does.
+ */
 export function findBasicRule(
   rules: readonly MapRule[],
   prefix: Uint8Array,
@@ -105,15 +110,17 @@ export function ipv4OfPrefix(rule: MapRule, prefix: Uint8Array): number {
   return bits === 0 ? network : network | (suffix << shift);
 }
 
-/** The PSID in force for `prefix`: the explicit one, that of the EA bits, or 0 where there is none. */
+/**
+ * The PSID in force for `prefix`: the explicit one, that of the EA bits, or 0 where there is none.
+ */
 export function psidOfPrefix(rule: MapRule, prefix: Uint8Array): number {
   if (rule.psid !== PSID_FROM_EA) return rule.psid;
   return readBits(prefix, 0, rule.ipv6Length + suffixBits(rule), eaPsidBits(rule));
 }
 
 /**
- * Writes the end-user prefix of the CE that owns `ipv4` and `eaPsid` under `rule` (16 bytes, later bits zero): the reverse of
- * the two functions above. `eaPsid` is the PSID field of the EA bits.
+ * Writes the end-user prefix of the CE that owns `ipv4` and `eaPsid` under `rule` (16 bytes, later
+ * bits zero): the reverse of the two functions above. `eaPsid` is the PSID field of the EA bits.
  */
 export function writeEndUserPrefix(
   out: Uint8Array,

@@ -1,11 +1,14 @@
 /**
- * Other CEs: where a packet for one goes, and whether a packet from one is honest (RFC 7597 sections 5.3, 5.4 and 8.1).
+ * Other CEs: where a packet for one goes, and whether a packet from one is honest (RFC 7597
+ * sections 5.3, 5.4 and 8.1).
  *
- *   destination 192.0.2.18:1232 ──FMR 192.0.2.0/24──▶ EA bits = suffix 18 | PSID 52 ──▶ 2001:db8:12:3400:0:c000:212:34
+ *   192.0.2.18:1232 ──FMR 192.0.2.0/24──▶ EA bits = suffix 18 | PSID 52
+ *                                       ──▶ 2001:db8:12:3400:0:c000:212:34
  *
- * A forwarding mapping rule leads from an IPv4 address and a port to the address of the CE that owns them. The same
- * arithmetic run on the source of a decapsulated packet must give the outer source; else the packet is spoofed and dropped.
- * Packets from the BR are not checked so: their inner source is the Internet.
+ * A forwarding mapping rule leads from an IPv4 address and a port to the address of the CE that
+ * owns them. The same arithmetic run on the source of a decapsulated packet must give the outer
+ * source; else the packet is spoofed and dropped. Packets from the BR are not checked so: their
+ * inner source is the Internet.
  *
  * Nothing here allocates; it may run once a packet on a mesh line.
  */
@@ -41,8 +44,8 @@ export const ruleCoversIpv4 = (rule: MapRule, ipv4: number): boolean =>
   ((rule.ipv4 ^ ipv4) & ipv4Mask(rule.ipv4Length)) === 0;
 
 /**
- * The rule for an IPv4 address by longest match, or -1. With `forwardingOnly` a rule without the F flag is passed over: it
- * must not be used to reach a neighbour (RFC 7597 section 5.4).
+ * The rule for an IPv4 address by longest match, or -1. With `forwardingOnly` a rule without the F
+ * flag is passed over: it must not be used to reach a neighbour (RFC 7597 section 5.4).
  */
 export function findRuleByIpv4(
   rules: readonly MapRule[],
@@ -60,8 +63,9 @@ export function findRuleByIpv4(
 }
 
 /**
- * Writes the address of the CE that owns `ipv4` and `port` (for ICMP the query identifier). Returns false, and writes nothing
- * of use, when nobody owns the port under this rule. The caller has checked that the rule covers the address.
+ * Writes the address of the CE that owns `ipv4` and `port` (for ICMP the query identifier). Returns
+ * false, and writes nothing of use, when nobody owns the port under this rule. The caller has
+ * checked that the rule covers the address.
  */
 export function writeNeighbourAddress(
   out: Uint8Array,
@@ -79,7 +83,8 @@ export function writeNeighbourAddress(
     psid = psidOfPort(port, offsetBits, psidBits);
     if (rule.psid !== PSID_FROM_EA && rule.psid !== psid) return false;
   }
-  // Under an explicit PSID the EA bits hold no PSID that follows from the port, so such a rule names no neighbour.
+  // Under an explicit PSID the EA bits hold no PSID that follows from the port, so such a rule
+  // names no neighbour.
   if (rule.psid !== PSID_FROM_EA && eaPsidBits(rule) > 0) return false;
 
   writeEndUserPrefix(prefixScratch, 0, rule, ipv4, psid);
@@ -89,8 +94,8 @@ export function writeNeighbourAddress(
 }
 
 /**
- * Checks the outer source of a packet from another CE, 16 bytes at `at`, against its inner source (RFC 7597 section 8.1).
- * The whole address is compared: prefix, IPv4 address and PSID.
+ * Checks the outer source of a packet from another CE, 16 bytes at `at`, against its inner source
+ * (RFC 7597 section 8.1). The whole address is compared: prefix, IPv4 address and PSID.
  */
 export function checkSource(
   rule: MapRule,

@@ -9,13 +9,16 @@
  *    |a bits |    k bits     |m bits |     a + k + m = 16
  *    +-------+---------------+-------+
  *
- * RFC letter → name here:  a → offsetBits, k → psidBits, m → contiguousBits, i → block index, j → index in the block.
+ * RFC letter → name here:  a → offsetBits, k → psidBits, m → contiguousBits, i → block index, j →
+ * index in the block.
  *
  * Invariants
- *   - With offsetBits > 0 a port whose top `offsetBits` are zero belongs to nobody: that excludes the system ports.
- *   - With offsetBits = 0 nothing is excluded by the formula, so PSID 0 holds port 0. Port 0 cannot be used as a source
- *     port; it is never in a set made here.
- *   - With psidBits = 0 the set is all that the offset leaves. Whoever owns a whole address passes offsetBits = 0.
+ *   - With offsetBits > 0 a port whose top `offsetBits` are zero belongs to nobody: that excludes
+ *     the system ports.
+ *   - With offsetBits = 0 nothing is excluded by the formula, so PSID 0 holds port 0. Port 0 cannot
+ *     be used as a source port; it is never in a set made here.
+ *   - With psidBits = 0 the set is all that the offset leaves. Whoever owns a whole address passes
+ *     offsetBits = 0.
  *
  * It does not know about addresses; rule.ts and ce.ts do.
  */
@@ -36,7 +39,9 @@ export const portBitsFit = (offsetBits: number, psidBits: number): boolean =>
 export const psidOfPort = (port: number, offsetBits: number, psidBits: number): number =>
   (port >>> (PORT_BITS - offsetBits - psidBits)) & ((1 << psidBits) - 1);
 
-/** Whether any PSID owns `port`: not port 0, and not below the first block when there is an offset. */
+/**
+ * Whether any PSID owns `port`: not port 0, and not below the first block when there is an offset.
+ */
 export const portIsAssigned = (port: number, offsetBits: number): boolean =>
   port !== 0 && (offsetBits === 0 || port >>> (PORT_BITS - offsetBits) !== 0);
 
@@ -73,8 +78,9 @@ export function portCount(offsetBits: number, psidBits: number, psid: number): n
 }
 
 /**
- * The set as inclusive ranges, ascending. Blocks that touch (psidBits = 0) are one range, and a range never starts at port 0.
- * Empty only for a set that holds nothing but port 0 (offsetBits 0, psidBits 16, PSID 0).
+ * The set as inclusive ranges, ascending. Blocks that touch (psidBits = 0) are one range, and a
+ * range never starts at port 0. Empty only for a set that holds nothing but port 0 (offsetBits 0,
+ * psidBits 16, PSID 0).
  */
 export function portRanges(offsetBits: number, psidBits: number, psid: number): [number, number][] {
   const ranges: [number, number][] = [];

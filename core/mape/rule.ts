@@ -9,13 +9,16 @@
  *
  *   EA bits = | IPv4 suffix: p bits | PSID: q bits |
  *
- * RFC letter → name here:  n → ipv6Length, r → ipv4Length, o → eaLength, p → suffixBits, q = k → psidBits.
+ * RFC letter → name here:  n → ipv6Length, r → ipv4Length, o → eaLength, p → suffixBits, q = k →
+ * psidBits.
  *
  *   o < 32 - r   the CE owns an IPv4 prefix of r + o bits; no PSID
  *   o = 32 - r   the CE owns one address; no PSID, or one given from outside (explicit)
- *   o > 32 - r   the CE shares an address; q = o - (32 - r), unless an explicit PSID takes its place (RFC 7598 4.5)
+ *   o > 32 - r   the CE shares an address; q = o - (32 - r), unless an explicit
+ *                PSID takes its place (RFC 7598 section 4.5)
  *
- * An explicit PSID is a PSID that came beside the rule (DHCPv6 port parameters, configuration), not out of the EA bits.
+ * An explicit PSID is a PSID that came beside the rule (DHCPv6 port parameters, configuration), not
+ * out of the EA bits.
  */
 import { IPV6_BITS } from './bits.ts';
 import { OFFSET_BITS_MAX, PORT_BITS } from './psid.ts';
@@ -42,7 +45,10 @@ export interface MapRule {
   forwarding: boolean;
 }
 
-/** Why a rule cannot be one. The names are stable; whoever speaks to people turns them into sentences. */
+/**
+ * Why a rule cannot be one. The names are stable; whoever speaks to people turns them into
+ * sentences.
+ */
 export type RuleProblem =
   | 'Ipv6LengthOutOfRange'
   | 'Ipv4LengthOutOfRange'
@@ -78,7 +84,10 @@ export const rulePsidBits = (rule: MapRule): number =>
 export const ruleOffsetBits = (rule: MapRule): number =>
   rulePsidBits(rule) === 0 ? 0 : rule.offsetBits;
 
-/** What is wrong with a rule, or undefined. Everything else in this folder expects a rule that passed. */
+/**
+ * What is wrong with a rule, or undefined. Everything else in this folder expects a rule that
+ * passed.
+ */
 export function ruleProblem(rule: MapRule): RuleProblem | undefined {
   if (!within(rule.ipv6Length, 0, IPV6_BITS)) return 'Ipv6LengthOutOfRange';
   if (!within(rule.ipv4Length, 0, 32)) return 'Ipv4LengthOutOfRange';
@@ -104,7 +113,8 @@ function psidProblem(rule: MapRule): RuleProblem | undefined {
     if (rule.psid >= 1 << (stated ?? 0) || rule.psid < 0) return 'PsidExceedsLength';
   }
   if (ruleOffsetBits(rule) + rulePsidBits(rule) > PORT_BITS) return 'OffsetAndPsidExceedPort';
-  // The one port of PSID 0 would be port 0; the EA bits may name other PSIDs, so only an explicit one is refused here.
+  // The one port of PSID 0 would be port 0; the EA bits may name other PSIDs, so only an explicit
+  // one is refused here.
   if (rulePsidBits(rule) === PORT_BITS && rule.psid === 0) return 'PortSetEmpty';
   return undefined;
 }

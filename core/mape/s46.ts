@@ -3,14 +3,16 @@
  *
  *   94 S46_CONT_MAPE   { 89 S46_RULE { 93 S46_PORTPARAMS } … , 90 S46_BR … }
  *
- *   89   flags 8 (lowest bit: F) | ea-len 8 | prefix4-len 8 | ipv4-prefix 32 | prefix6-len 8 | ipv6-prefix | options
+ *   89   flags 8 (lowest bit: F) | ea-len 8 | prefix4-len 8 | ipv4-prefix 32 | prefix6-len 8 |
+ *        ipv6-prefix | options
  *   90   ipv6 address 128
  *   93   offset 8 | PSID-len 8 | PSID 16, left-aligned
  *
- * Every option has code 16 | length 16 in front, in network order. A container that breaks a rule of section 6 is to be
- * ignored whole; here the reader answers with the reason, so that whoever debugs a provider sees it. Bits beyond a prefix
- * length are cleared. Port parameters with PSID-len 0 give the offset only; those beside a rule that leaves no full IPv4
- * address are discarded (section 4.5), and `portParamsDiscarded` says so.
+ * Every option has code 16 | length 16 in front, in network order. A container that breaks a rule
+ * of section 6 is to be ignored whole; here the reader answers with the reason, so that whoever
+ * debugs a provider sees it. Bits beyond a prefix length are cleared. Port parameters with PSID-len
+ * 0 give the offset only; those beside a rule that leaves no full IPv4 address are discarded
+ * (section 4.5), and `portParamsDiscarded` says so.
  */
 import { copyPrefix, IPV6_BYTES, ipv4Mask } from './bits.ts';
 import { OFFSET_BITS_DEFAULT, OFFSET_BITS_MAX } from './psid.ts';
@@ -25,7 +27,9 @@ export const OPTION_S46_V4V6BIND = 92;
 export const OPTION_S46_PORTPARAMS = 93;
 export const OPTION_S46_CONT_MAPE = 94;
 
-/** A container with more rules than this is not read: HB46PP asks for 256, and nobody sends more. */
+/**
+ * A container with more rules than this is not read: HB46PP asks for 256, and nobody sends more.
+ */
 export const RULES_MAX = 256;
 
 const OPTION_HEADER_BYTES = 4;
@@ -60,7 +64,9 @@ export type S46Problem =
 export interface S46Rule extends MapRule {
   /** The port parameters as sent; undefined: none were, so the default offset holds. */
   portParams?: { offset: number; psidLength: number; psid: number };
-  /** An explicit PSID was sent beside a rule that leaves no full IPv4 address, and was discarded. */
+  /**
+   * An explicit PSID was sent beside a rule that leaves no full IPv4 address, and was discarded.
+   */
   portParamsDiscarded: boolean;
 }
 
@@ -187,13 +193,19 @@ function applyPortParams(rule: S46Rule, offset: number, psidLength: number, psid
   rule.psid = psid;
 }
 
-/** What a DHCPv6 message from a server says about MAP-E: payloads of option 94, and delegated prefixes. */
+/**
+ * What a DHCPv6 message from a server says about MAP-E: payloads of option 94, and delegated
+ * prefixes.
+ */
 export interface S46Message {
   containers: Uint8Array[];
   prefixes: { prefix: Uint8Array; length: number }[];
 }
 
-/** Walks the options of a whole server message (message type, transaction id, options). Undefined when it is cut short. */
+/**
+ * Walks the options of a whole server message (message type, transaction id, options). Undefined
+ * when it is cut short.
+ */
 export function parseServerMessage(message: Uint8Array): S46Message | undefined {
   const found: S46Message = { containers: [], prefixes: [] };
   let at = MESSAGE_HEADER_BYTES;

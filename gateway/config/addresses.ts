@@ -1,9 +1,10 @@
 /**
  * Addresses between text and numbers, at the edge only: configuration, command line, rules.
  *
- * IPv4 is an int32 and IPv6 is 16 bytes inside; text is RFC 5952 on the way out. Parsing goes through ip-address, with stricter
- * doors in front: no leading zeros (010 is 8 to some programs), no zone, no trailing rubbish. Every parser answers undefined
- * instead of throwing, since the caller knows file and line.
+ * IPv4 is an int32 and IPv6 is 16 bytes inside; text is RFC 5952 on the way out. Parsing goes
+ * through ip-address, with stricter doors in front: no leading zeros (010 is 8 to some programs),
+ * no zone, no trailing rubbish. Every parser answers undefined instead of throwing, since the
+ * caller knows file and line.
  */
 import { Address4, Address6 } from 'ip-address';
 

@@ -1,6 +1,6 @@
 /**
- * Errors meant for whoever wrote a configuration or a command line. They carry a stable `code` and the exit code of the
- * process; the message says what happened, which value, and what to do.
+ * Errors meant for whoever wrote a configuration or a command line. They carry a stable `code` and
+ * the exit code of the process; the message says what happened, which value, and what to do.
  */
 export const EXIT_USAGE = 2;
 export const EXIT_CONFIGURATION = 78;
@@ -20,7 +20,10 @@ export interface ConfigProblem {
 export class ConfigError extends Error {
   readonly code: string;
   readonly exitCode = EXIT_CONFIGURATION;
-  /** All problems of a file, in the order of its lines; empty where the error is not about places in a file. */
+  /**
+   * All problems of a file, in the order of its lines; empty where the error is not about places in
+   * a file.
+   */
   readonly problems: ConfigProblem[];
 
   constructor(code: string, message: string, problems: ConfigProblem[] = []) {

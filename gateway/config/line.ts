@@ -1,5 +1,6 @@
 /**
- * What a [[wan]] comes to: the external address, the ports, and for MAP-E the addresses of the tunnel.
+ * What a [[wan]] comes to: the external address, the ports, and for MAP-E the addresses of the
+ * tunnel.
  *
  *   service or rules + prefix ──▶ address, PSID, ports, CE address, BR
  *
@@ -52,7 +53,9 @@ export interface DerivedLine {
   confidence?: 'high' | 'medium' | 'low';
 }
 
-/** Derives a line. Throws ConfigError for what cannot be one, and when the prefix is still "auto". */
+/**
+ * Derives a line. Throws ConfigError for what cannot be one, and when the prefix is still "auto".
+ */
 export function deriveLine(wan: WanConfig): DerivedLine {
   if (wan.type === 'address') {
     return {
@@ -104,7 +107,10 @@ function deriveMapELine(wan: MapEWanConfig): DerivedLine {
 
 type LineRule = MapRuleConfig & { confidence?: 'high' | 'medium' | 'low' };
 
-/** The rules of a line in both forms, and how they are called. Throws ConfigError when there are none. */
+/**
+ * The rules of a line in both forms, and how they are called. Throws ConfigError when there are
+ * none.
+ */
 export function rulesOfLine(wan: MapEWanConfig): {
   rules: LineRule[];
   core: MapRule[];

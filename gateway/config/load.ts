@@ -1,11 +1,12 @@
 /**
  * A configuration file, read and judged whole.
  *
- *   bytes ──▶ UTF-8 ──▶ TOML values ──▶ tables (schema.ts) ──▶ checks across keys ──▶ PortfoldConfig
- *     └─────────┴───────────┴────────────────┴──────────────────────┴──▶ ConfigError with all problems
+ *   bytes ──▶ UTF-8 ──▶ TOML values ──▶ tables (schema.ts) ──▶ checks ──▶ PortfoldConfig
+ *     └─────────┴───────────┴────────────────┴────────────┴──▶ ConfigError with all problems
  *
- * Whoever corrects a file should see everything at once, so each table is read on its own and every finding is kept; only
- * what depends on a broken value stays silent. Syntax is the exception: behind a syntax error nothing can be judged.
+ * Whoever corrects a file should see everything at once, so each table is read on its own and every
+ * finding is kept; only what depends on a broken value stays silent. Syntax is the exception:
+ * behind a syntax error nothing can be judged.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { parse, TomlError } from 'smol-toml';
@@ -32,7 +33,9 @@ import type { LanConfig, MapEWanConfig, PortfoldConfig, WanConfig } from './type
 const FILE_BYTES_MAX = 1 << 20;
 const PSID_OFFSET_DEFAULT = 6;
 
-/** Reads and checks a file. Throws ConfigError, whose message holds all problems with their places. */
+/**
+ * Reads and checks a file. Throws ConfigError, whose message holds all problems with their places.
+ */
 export function loadConfig(path: string): PortfoldConfig {
   return parseConfig(readText(path), path);
 }
@@ -283,7 +286,10 @@ function checkNames(tables: unknown, table: string, key: string, findings: Findi
   });
 }
 
-/** An interface belongs to one table: traffic of a LAN that is also the line would be routed in a circle. */
+/**
+ * An interface belongs to one table: traffic of a LAN that is also the line would be routed in a
+ * circle.
+ */
 function checkInterfaces(file: Record<string, unknown>, findings: Finding[]): void {
   const owners = new Map<string, string>();
   const claim = (name: unknown, owner: string, path: KeyPath): void => {

@@ -1,8 +1,8 @@
 /**
  * Port ranges as people write them: "4096-8191, 10000", or a list of such texts and of numbers.
  *
- * What comes out is ascending, without overlap, and ranges that touch are one. Two ranges that share a port are an error, since
- * one of them is then probably not what was meant.
+ * What comes out is ascending, without overlap, and ranges that touch are one. Two ranges that
+ * share a port are an error, since one of them is then probably not what was meant.
  */
 import type { Complaint } from './problems.ts';
 

@@ -1,9 +1,10 @@
 /**
  * prefix = "auto": the end-user IPv6 prefix, picked from what the kernel knows.
  *
- * Pure: whoever calls runs `ip -6 -j addr` or `ip -6 -j route` and passes the text. Counted are global unicast prefixes that
- * are neither deprecated nor unique local; of an address, its network. A delegated prefix that shows as a route (also
- * an unreachable one on lo) counts only when the text holds routes. If several are left, those inside the rules go first.
+ * Pure: whoever calls runs `ip -6 -j addr` or `ip -6 -j route` and passes the text. Counted are
+ * global unicast prefixes that are neither deprecated nor unique local; of an address, its network.
+ * A delegated prefix that shows as a route (also an unreachable one on lo) counts only when the
+ * text holds routes. If several are left, those inside the rules go first.
  */
 import { copyPrefix, IPV6_BYTES, prefixMatches } from '../../core/mape/bits.ts';
 import { formatIpv6Prefix, type Ipv6Prefix, parseIpv6, parseIpv6Prefix } from './addresses.ts';

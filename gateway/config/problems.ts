@@ -6,8 +6,8 @@
  *         |          ^
  *      the rules of v6plus lie in 240b:10::/30, 240b:250::/30
  *
- * Places come from a second parser that keeps them; it runs only when something is wrong. A key that is not in the file (a
- * missing one) is shown at the nearest table that should hold it.
+ * Places come from a second parser that keeps them; it runs only when something is wrong. A key
+ * that is not in the file (a missing one) is shown at the nearest table that should hold it.
  */
 import { type AST, parseTOML } from 'toml-eslint-parser';
 import type { ConfigProblem } from './errors.ts';

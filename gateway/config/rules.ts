@@ -110,7 +110,8 @@ export function ruleComplaint(rule: MapRule, problem: RuleProblem): RuleComplain
       const sum = rule.offsetBits + bits;
       return say(
         'psidOffset',
-        `PSID offset ${rule.offsetBits} and PSID length ${bits} make ${sum} bits, but a port has 16`,
+        `PSID offset ${rule.offsetBits} and PSID length ${bits} make ${sum} bits, ` +
+          'but a port has 16',
         `with this PSID length the offset is at most ${16 - bits}`,
       );
     }
@@ -148,7 +149,10 @@ export function ruleComplaint(rule: MapRule, problem: RuleProblem): RuleComplain
   }
 }
 
-/** What `deriveCe` answers, with problems as a complaint. `subject` names whose rules they are, for instance "v6plus". */
+/**
+ * What `deriveCe` answers, with problems as a complaint. `subject` names whose rules they are, for
+ * instance "v6plus".
+ */
 export function deriveFromPrefix(
   rules: readonly MapRule[],
   prefix: Ipv6Prefix,
@@ -187,7 +191,10 @@ export function deriveFromPrefix(
 /** More prefixes than this in one sentence help nobody. */
 const PREFIXES_SHOWN_MAX = 8;
 
-/** Where the rules lie: their IPv6 prefixes, joined, and widened as far as needed to name only a few. */
+/**
+ * Where the rules lie: their IPv6 prefixes, joined, and widened as far as needed to name only a
+ * few.
+ */
 export function summarizePrefixes(rules: readonly MapRule[]): string[] {
   const prefixes = rules.map((rule) => cutPrefix(rule.ipv6, rule.ipv6Length));
   let widest = Math.max(0, ...prefixes.map((prefix) => prefix.length));

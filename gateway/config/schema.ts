@@ -1,11 +1,12 @@
 /**
- * What a configuration file may hold: one strict schema per table, and the words for what does not fit.
+ * What a configuration file may hold: one strict schema per table, and the words for what does not
+ * fit.
  *
  *   TOML value ──zod──▶ tables with defaults filled in
  *                 └───▶ issues ──▶ Findings: a path, what is wrong, what would be right
  *
- * Keys are kebab-case in the file. A check that needs two keys (prefix and service, say) is in load.ts; here a value is judged
- * alone. Nothing is coerced: "1280" is not a number.
+ * Keys are kebab-case in the file. A check that needs two keys (prefix and service, say) is in
+ * load.ts; here a value is judged alone. Nothing is coerced: "1280" is not a number.
  */
 import { z } from 'zod';
 import { findService, listServices } from '../services/services.ts';

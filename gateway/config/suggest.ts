@@ -1,4 +1,7 @@
-/** "Did you mean": the nearest of a few known words, by edit distance with neighbouring letters swapped as one step. */
+/**
+ * "Did you mean": the nearest of a few known words, by edit distance with neighbouring letters
+ * swapped as one step.
+ */
 
 /** The nearest candidate, or undefined when none is near enough to be meant. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {

@@ -1,4 +1,7 @@
-/** The configuration after validation: every default filled in, addresses as text, ready for the rooms that use it. */
+/**
+ * The configuration after validation: every default filled in, addresses as text, ready for the
+ * rooms that use it.
+ */
 
 export interface LanConfig {
   name: string;
@@ -14,7 +17,9 @@ export interface MapRuleConfig {
   eaLength: number;
   psidOffset: number;
   psidLength?: number;
-  /** A PSID given beside the rule (RFC 7597 appendix A.5); undefined: it is read from the EA bits. */
+  /**
+   * A PSID given beside the rule (RFC 7597 appendix A.5); undefined: it is read from the EA bits.
+   */
   psid?: number;
   br: string;
 }

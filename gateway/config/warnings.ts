@@ -8,7 +8,10 @@ import type { MapEWanConfig, PortfoldConfig, WanConfig } from './types.ts';
 /** MTU of IPv4 inside IPv6 on a network of 1500. */
 const TUNNEL_MTU_USUAL = 1460;
 
-/** Sentences about a valid configuration. Lines whose prefix is "auto" are judged as far as they are known. */
+/**
+ * Sentences about a valid configuration. Lines whose prefix is "auto" are judged as far as they are
+ * known.
+ */
 export function configWarnings(config: PortfoldConfig): string[] {
   return config.wans.flatMap(lineWarnings);
 }
@@ -38,7 +41,8 @@ export function serviceWarnings(
   if (line?.confidence === 'low') {
     const rule = `${line.rule?.ipv6} → ${line.rule?.ipv4}`;
     warnings.push(
-      `the rule ${rule} has one source only; compare ${line.externalAddress} with what the line shows`,
+      `the rule ${rule} has one source only; compare ${line.externalAddress} ` +
+        'with what the line shows',
     );
   }
   return warnings;

@@ -2,8 +2,9 @@
  * The rules that `portfold mape` works with, from whichever source the command line names.
  *
  *   --service ID     the built-in table
- *   --rule TEXT …    "ipv6=2001:db8::/40,ipv4=192.0.2.0/24,ea=16,offset=6[,psid-length=8][,psid=52][,br=ADDRESS][,fmr=yes]"
- *   --s46 HEX        a captured DHCPv6 option 94: its payload, the whole option, or the whole message of the server
+ *   --rule TEXT …    "ipv6=2001:db8::/40,ipv4=192.0.2.0/24,ea=16,offset=6
+ *                    [,psid-length=8][,psid=52][,br=ADDRESS][,fmr=yes]"
+ *   --s46 HEX        a captured DHCPv6 option 94: its payload, the option, or the server's message
  *   --prefix alone   the built-in service whose rules cover it
  *
  * What is not understood is a UsageError; what is understood and cannot be is a ConfigError.
@@ -98,7 +99,10 @@ export function fromService(id: string): RuleSource {
   };
 }
 
-/** The built-in service whose rules cover a prefix; the prefixes of different services do not overlap. */
+/**
+ * The built-in service whose rules cover a prefix; the prefixes of different services do not
+ * overlap.
+ */
 export function fromPrefix(prefix: Ipv6Prefix): RuleSource {
   const services = listServices().filter((service) => service.rules.length > 0);
   for (const service of services) {

@@ -3,9 +3,9 @@
  *
  *   "1.2.3.4:80>192.0.2.18:1232"             from the Internet to a CE: relay → CE
  *   "192.0.2.18:1232>1.2.3.4:80"             from a CE to the Internet: CE → relay
- *   "192.0.2.18:1232>192.0.2.19:2000"        from CE to CE: straight where the rule has the F flag, else by the relay
+ *   "192.0.2.18:1232>192.0.2.19:2000"        from CE to CE: straight with the F flag, else by the relay
  *   "192.0.2.18:1232"                        only the destination
- *   "… from 2001:db8:12:3400:0:c000:212:34"  checks this outer source against the inner one (RFC 7597 section 8.1)
+ *   "… from 2001:db8:12:3400:0:c000:212:34"  checks this outer source (RFC 7597 section 8.1)
  */
 import type { IidFormat } from '../../core/mape/address.ts';
 import { IPV6_BYTES } from '../../core/mape/bits.ts';
@@ -77,9 +77,10 @@ export function explainPacket(
   const sourceRule = source === undefined ? -1 : findRuleByIpv4(rules, source.address, false);
   const destinationRule = findRuleByIpv4(rules, destination.address, false);
   if (sourceRule < 0 && destinationRule < 0) {
-    const names =
-      source === undefined ? destination.text : `${source.text} nor ${destination.text}`;
-    const what = `${source === undefined ? 'not' : 'neither'} ${names} lies in the IPv4 prefix of a rule`;
+    const what =
+      source === undefined
+        ? `${destination.text} does not lie in the IPv4 prefix of a rule`
+        : `neither ${source.text} nor ${destination.text} lies in the IPv4 prefix of a rule`;
     throw new ConfigError('MAPE_NO_RULE', `--packet: ${what}`);
   }
 

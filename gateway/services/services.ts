@@ -3,9 +3,10 @@
  *
  *   services.json ──read once──▶ Service[] ──coreRules──▶ MapRule[] of core/mape
  *
- * The table lies beside this module, in the source tree and in dist/. Its header names origin and caution: rules are public
- * facts about operators, who change them, so every value can be overridden by the configuration. A service of low confidence
- * is usable, but whoever uses it is told so.
+ * The table lies beside this module, in the source tree and in dist/. Its header names origin and
+ * caution: rules are public facts about operators, who change them, so every value can be
+ * overridden by the configuration. A service of low confidence is usable, but whoever uses it is
+ * told so.
  */
 import { readFileSync } from 'node:fs';
 import { IID_DRAFT03, IID_RFC7597, type IidFormat } from '../../core/mape/address.ts';

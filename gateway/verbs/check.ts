@@ -1,8 +1,9 @@
 /**
  * `portfold check FILE`: whether a configuration is right, and what it means.
  *
- * 0 with a summary of lines and LANs, or 78 with every problem. Warnings are told apart: they do not change the exit code.
- * Table: summary on stdout, problems and warnings on stderr. JSON: one object on stdout in both cases.
+ * 0 with a summary of lines and LANs, or 78 with every problem. Warnings are told apart: they do
+ * not change the exit code. Table: summary on stdout, problems and warnings on stderr. JSON: one
+ * object on stdout in both cases.
  */
 import { ConfigError } from '../config/errors.ts';
 import { type DerivedLine, deriveLine } from '../config/line.ts';

@@ -6,8 +6,8 @@
  *   --packet "1.2.3.4:80>192.0.2.18:1232"                the outer addresses of a packet
  *   --list                                               the built-in services
  *
- * Returns 0. What cannot be is thrown: ConfigError (78) for a prefix or rule, UsageError (2) for the options, and
- * SourceMismatch (1) for a packet that would be dropped as spoofed.
+ * Returns 0. What cannot be is thrown: ConfigError (78) for a prefix or rule, UsageError (2) for
+ * the options, and SourceMismatch (1) for a packet that would be dropped as spoofed.
  */
 
 import type { CeLine } from '../../core/mape/ce.ts';
@@ -198,7 +198,10 @@ function readIidFormat(name: string): IidFormatName {
   throw new UsageError('MAPE_USAGE', `--iid-format: "${name}" is unknown; ${hint}`);
 }
 
-/** The prefix given, that of the same DHCPv6 message, or that of a rule that is one customer's own (no EA bits). */
+/**
+ * The prefix given, that of the same DHCPv6 message, or that of a rule that is one customer's own
+ * (no EA bits).
+ */
 function choosePrefix(
   source: RuleSource,
   options: MapeOptions,
@@ -342,7 +345,8 @@ function listJson(): string {
     ...service,
     rules: rules.length,
   }));
-  return `${JSON.stringify({ schema: 'portfold/services/v1', total: items.length, items }, null, 2)}\n`;
+  const list = { schema: 'portfold/services/v1', total: items.length, items };
+  return `${JSON.stringify(list, null, 2)}\n`;
 }
 
 function listTable(): string {

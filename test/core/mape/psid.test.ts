@@ -1,4 +1,7 @@
-/** PSID arithmetic: the sets of all PSIDs divide the ports among them, nobody gets port 0, and every form of a set agrees. */
+/**
+ * PSID arithmetic: the sets of all PSIDs divide the ports among them, nobody gets port 0, and every
+ * form of a set agrees.
+ */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import {

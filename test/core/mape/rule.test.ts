@@ -1,4 +1,6 @@
-/** Rules that cannot be, prefixes that fit none, and the way back from address and port to the CE. */
+/**
+ * Rules that cannot be, prefixes that fit none, and the way back from address and port to the CE.
+ */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { IID_DRAFT03, IID_RFC7597, type IidFormat } from '../../../core/mape/address.ts';

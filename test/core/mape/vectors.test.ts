@@ -1,4 +1,7 @@
-/** Every vector against core/mape: what other implementations and the RFCs compute, Portfold computes. */
+/**
+ * Every vector against core/mape: what other implementations and the RFCs compute, Portfold
+ * computes.
+ */
 import assert from 'node:assert/strict';
 import { deriveCe } from '../../../core/mape/ce.ts';
 import {

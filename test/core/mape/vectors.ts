@@ -1,4 +1,7 @@
-/** The MAP-E vectors of other implementations and of the RFCs, typed, with helpers to bring them to core's numbers. */
+/**
+ * The MAP-E vectors of other implementations and of the RFCs, typed, with helpers to bring them to
+ * core's numbers.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { IID_DRAFT03, IID_RFC7597, type IidFormat } from '../../../core/mape/address.ts';

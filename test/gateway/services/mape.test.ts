@@ -80,7 +80,8 @@ function optionsOf(v: Vector): Options {
 }
 
 const packetText = ({ ipv4_src, sport, ipv4_dst, dport }: NonNullable<Vector['packet']>): string =>
-  `${ipv4_src === undefined ? '' : `${ipv4_src}:${sport}>`}${ipv4_dst}${dport === undefined ? '' : `:${dport}`}`;
+  (ipv4_src === undefined ? '' : `${ipv4_src}:${sport}>`) +
+  (dport === undefined ? ipv4_dst : `${ipv4_dst}:${dport}`);
 
 const sameIpv6 = (actual: string | null | undefined, expected: string): void =>
   assert.deepEqual(parseIpv6(actual ?? ''), parseIpv6(expected), `${actual} is not ${expected}`);

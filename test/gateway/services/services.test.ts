@@ -1,4 +1,7 @@
-/** The built-in table: every rule is possible, no two overlap, and it gives the addresses that the vectors give. */
+/**
+ * The built-in table: every rule is possible, no two overlap, and it gives the addresses that the
+ * vectors give.
+ */
 import assert from 'node:assert/strict';
 import { deriveCe } from '../../../core/mape/ce.ts';
 import { eaPsidBits, endUserPrefixLength, ruleProblem } from '../../../core/mape/rule.ts';
