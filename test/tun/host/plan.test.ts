@@ -1,0 +1,196 @@
+/** The plan as data: what would be set, in words, without a host. */
+import assert from 'node:assert/strict';
+import type { HostFacts } from '../../../tun/host/facts.ts';
+import { type HostPlan, makePlan, type PlanContext, tunnelName } from '../../../tun/host/plan.ts';
+import type { HostRequest, MapELineHost } from '../../../tun/host/types.ts';
+
+const FACTS: HostFacts = {
+  links: [
+    { ifname: 'lan0', flags: ['UP'], mtu: 1500 },
+    { ifname: 'wan0', flags: ['UP'], mtu: 1500 },
+    { ifname: 'ppp0', flags: ['POINTOPOINT', 'NOARP', 'UP'], mtu: 1454 },
+  ],
+  addresses: [
+    { ifname: 'lan0', family: 'inet', local: '192.168.1.1', prefixlen: 24, scope: '0' },
+    { ifname: 'wan0', family: 'inet', local: '198.51.100.2', prefixlen: 24, scope: '0' },
+  ],
+  routes4: [{ dst: 'default', dev: 'wan0', gateway: '198.51.100.1' }],
+  routes6: [],
+  rules4: [],
+  rules6: [],
+};
+
+const CONTEXT: PlanContext = {
+  encapsulation: 'none',
+  tunnelSourceBefore: '::',
+  hasForceForwarding: true,
+  advertised: [],
+  acceptRa: '1',
+  forwardedBefore: false,
+  wayOutWithoutDefault: false,
+};
+
+const MAP_E: MapELineHost = {
+  type: 'map-e',
+  name: 'line',
+  interface: 'wan0',
+  externalAddress: '192.0.2.18',
+  ceAddress: '2001:DB8:0:1::00CE',
+  brAddress: '2001:db8:ffff:0::1',
+  encapsulation: 'auto',
+};
+
+const request = (line: Partial<HostRequest['line']> = {}): HostRequest => ({
+  tun: 'portfold0',
+  lans: [{ name: 'home', interfaces: ['lan0'] }],
+  line: {
+    type: 'address',
+    name: 'line',
+    interface: 'wan0',
+    externalAddress: '198.51.100.18',
+    ...line,
+  } as HostRequest['line'],
+  runtimeDirectory: '/nowhere',
+});
+
+const plan = (
+  line: Partial<HostRequest['line']> = {},
+  context: Partial<PlanContext> = {},
+  facts: Partial<HostFacts> = {},
+): HostPlan => makePlan(request(line), { ...FACTS, ...facts }, { ...CONTEXT, ...context });
+
+const commands = (made: HostPlan): string[] =>
+  made.items.flatMap((item) => item.add.map((command) => command.args.join(' ')));
+
+const settings = (made: HostPlan): string[] =>
+  made.settings.map(({ path, value }) => `${path}=${value}`);
+
+const seg6 = (context: Partial<PlanContext> = {}): HostPlan =>
+  plan(MAP_E, { encapsulation: 'seg6', ...context });
+
+describe('plan of the host settings', () => {
+  it('ends every table of ours with a blackhole that stands before its default route', () => {
+    for (const made of [plan(), seg6(), plan(MAP_E, { encapsulation: 'ip6tnl' })]) {
+      const list = commands(made);
+      const tables = new Set(list.map((text) => /table (76\d\d)/.exec(text)?.[1]));
+      tables.delete(undefined);
+      for (const table of tables) {
+        const filled = list.findIndex((t) => t.includes(`table ${table}`) && t.includes('unicast'));
+        const blackhole = list.findIndex(
+          (text) => /blackhole default .*metric 4294967295/.test(text) && text.includes(table!),
+        );
+        assert.ok(blackhole >= 0, `table ${table} has no blackhole`);
+        assert.ok(filled > blackhole, `table ${table} is open before its blackhole stands`);
+      }
+    }
+  });
+
+  it('makes rules only after the tables they lead to', () => {
+    for (const made of [plan(), seg6()]) {
+      const list = commands(made);
+      for (const [at, text] of list.entries()) {
+        const table = /rule add .*table (\d+)/.exec(text)?.[1];
+        if (table === undefined) continue;
+        const later = list
+          .slice(at)
+          .filter((t) => t.includes('route') && t.includes(`table ${table}`));
+        assert.deepEqual(later, []);
+      }
+    }
+  });
+
+  it('names exactly what it removes', () => {
+    for (const item of [...plan().items, ...seg6().items]) {
+      if (item.id === 'tunnel source') continue;
+      const made = item.add[0].args.filter((word) => !['add', 'replace'].includes(word));
+      const removed = item.remove.args.filter((word) => word !== 'del');
+      for (const word of removed) assert.ok(made.includes(word), `${item.id}: ${word}`);
+    }
+  });
+
+  it('asks neighbours to come by proxy only where they may ask', () => {
+    const proxies = (made: HostPlan): string[] => commands(made).filter((t) => t.includes('neigh'));
+    assert.equal(proxies(plan()).length, 1);
+    assert.equal(proxies(plan({ externalAddress: '203.0.113.7' })).length, 0);
+    assert.equal(proxies(plan({ interface: 'ppp0' })).length, 0);
+    const unnumbered = { addresses: FACTS.addresses.slice(0, 1) };
+    assert.equal(proxies(plan({ externalAddress: '203.0.113.7' }, {}, unnumbered)).length, 1);
+  });
+
+  it('gives the gateway IPv4 of its own where the design says so', () => {
+    const own = (made: HostPlan): string[] =>
+      commands(made).filter((text) => text.includes('metric 4096'));
+    assert.deepEqual(own(plan()), []);
+    assert.deepEqual(own(seg6()), [
+      '-4 route replace unicast default dev portfold0 src 192.168.1.1 metric 4096 proto 176',
+    ]);
+
+    const closed = plan({}, {}, { routes4: [] });
+    assert.deepEqual(own(closed), []);
+    assert.match(closed.warnings[0], /no IPv4 default route/);
+    assert.equal(own(plan({}, { wayOutWithoutDefault: true }, { routes4: [] })).length, 1);
+  });
+
+  it('keeps advertised default routes over the switch of IPv6 forwarding', () => {
+    const advertised = [
+      { interface: 'lan0', acceptRa: '1' },
+      { interface: 'wan0', acceptRa: '1' },
+    ];
+    const list = settings(seg6({ advertised }));
+    const at = (text: string): number => {
+      assert.ok(list.includes(text), text);
+      return list.indexOf(text);
+    };
+    const before = at('net/ipv6/conf/wan0/forwarding=1');
+    assert.ok(at('net/ipv6/conf/lan0/accept_ra=2') < before);
+    assert.ok(at('net/ipv6/conf/wan0/accept_ra=2') < before);
+    assert.ok(at('net/ipv6/conf/lan0/accept_ra=1') > before);
+    assert.ok(!list.includes('net/ipv6/conf/wan0/accept_ra=1'));
+    assert.ok(!list.some((text) => text.startsWith('net/ipv6/conf/all')));
+  });
+
+  it('leaves advertisements to a network manager that handles them itself', () => {
+    assert.ok(!settings(seg6({ acceptRa: '0' })).some((text) => text.includes('accept_ra')));
+  });
+
+  it('forwards IPv6 everywhere on kernels that cannot do so by interface', () => {
+    const advertised = [{ interface: 'lan0', acceptRa: '1' }];
+    const list = settings(seg6({ hasForceForwarding: false, advertised }));
+    assert.ok(list.includes('net/ipv6/conf/all/forwarding=1'));
+    // Every interface is a router then, and would no longer listen to advertisements.
+    assert.ok(list.includes('net/ipv6/conf/lan0/accept_ra=2'));
+    assert.ok(!list.includes('net/ipv6/conf/lan0/accept_ra=1'));
+  });
+
+  it('writes IPv6 addresses as the kernel does', () => {
+    const list = commands(seg6());
+    assert.ok(list.includes('sr tunsrc set 2001:db8:0:1::ce'));
+    assert.ok(list.some((text) => text.includes('encap.red segs 2001:db8:ffff::1 dev wan0')));
+  });
+
+  it('throws LAN destinations out of the encapsulation, so that hairpins stay inside', () => {
+    const thrown = commands(seg6()).filter((text) => /throw .*table 7606/.test(text));
+    assert.ok(thrown.some((text) => text.includes('192.168.1.0/24')));
+  });
+
+  it('uses a tunnel device where there is no seg6', () => {
+    const list = commands(plan(MAP_E, { encapsulation: 'ip6tnl' }));
+    assert.ok(list.some((t) => /link add name portfold0-6t type ip6tnl .*encaplimit none/.test(t)));
+    assert.ok(
+      list.includes('-4 route replace unicast default dev portfold0-6t table 7606 proto 176'),
+    );
+    assert.ok(!list.some((text) => text.includes('seg6')));
+    assert.ok(tunnelName('a-name-of-15-ch').length <= 15);
+  });
+
+  it('closes the line towards the LAN only where the host was closed before', () => {
+    const script = (made: HostPlan): string => made.firewall.add[0].input ?? '';
+    const inbound = /iifname "wan0" oifname \{ "lan0" \} ip daddr 192\.168\.1\.0\/24 counter drop/;
+    assert.match(script(plan()), inbound);
+    assert.doesNotMatch(script(plan({}, { forwardedBefore: true })), inbound);
+    assert.match(
+      script(plan()),
+      /iifname \{ "lan0" \} oifname "wan0" meta protocol ip counter drop/,
+    );
+  });
+});
