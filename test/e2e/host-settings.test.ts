@@ -1,302 +1,54 @@
 /**
  * The host's network settings, between namespaces: what is set works, and what is undone was never there.
- *
- *   pfh-lan 192.168.1.11 ── lan0  pfh-gw  wan0 ── pfh-wan: the line's router, the relay (socat), the internet
- *                                  │ ▲
- *                                  ▼ │ test/tun/host/swap.ts
- *
- * Each verb runs in a process of its own inside pfh-gw. "As before" compares texts byte for byte; only the seconds
- * that an advertised route has left are cut out.
+ * The bed is in test/tun/host/bed.ts.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import type { HostRequest, HostResult, UndoReport } from '../../tun/host/index.ts';
-
-const NAMESPACES = ['pfh-lan', 'pfh-gw', 'pfh-wan'];
-const [LAN, GATEWAY, WAN] = NAMESPACES;
-const TUN = 'pfh-tun0';
-const SERVER = '203.0.113.10';
-const REFUSED = '203.0.113.99';
-const CE = '2001:db8:1::ce';
-const BR = '2001:db8:ffff::1';
-const COMMAND = fileURLToPath(new URL('../tun/host/command.ts', import.meta.url));
-const SWAP = fileURLToPath(new URL('../tun/host/swap.ts', import.meta.url));
-
-/** All that must be as before. */
-const STATE = `
-  cd /proc/sys
-  grep -rs . net/ipv4/conf net/ipv6/conf net/ipv4/neigh net/ipv6/neigh net/ipv4/ip_forward | sort
-  for c in "ip rule" "ip -6 rule" "ip route show table all" "ip -6 route show table all" "ip neigh show proxy" \
-    "ip -6 neigh show proxy" "ip sr tunsrc show" "nft list ruleset" "ip link" "ip address"
-  do echo "== $c"; $c | sed 's/ expires [0-9]*sec//; s/valid_lft [0-9]*sec preferred_lft [0-9]*sec//'; done`;
-
-/** A host with settings of its own, all of which Portfold touches or passes by. */
-const BUSY_HOST = `
-  sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.wan0.rp_filter=1 net.ipv4.conf.lan0.rp_filter=1
-  sysctl -qw net.ipv4.conf.lan0.log_martians=1 net.ipv6.conf.lan0.accept_ra=2
-  nft 'table ip mine { chain post { type nat hook postrouting priority srcnat; oifname "wan0" masquerade; }; }'
-  nft 'table inet mine { chain in { type filter hook input priority filter; ct state established accept; }; }'
-  ip rule add pref 500 from 10.9.0.0/16 lookup 99
-  ip route add 10.9.0.0/16 via 192.168.1.254 table 99
-  ip -6 route add default via fe80::1 dev lan0 proto ra metric 2048 expires 1700`;
-
-const ADDRESS_LINE: HostRequest['line'] = {
-  type: 'address',
-  name: 'line',
-  interface: 'wan0',
-  externalAddress: '198.51.100.18',
-};
-const MAP_E_LINE: HostRequest['line'] = {
-  type: 'map-e',
-  name: 'line',
-  interface: 'wan0',
-  externalAddress: '192.0.2.18',
-  ceAddress: '2001:db8:1:0:0:0:0:CE',
-  brAddress: BR,
-  encapsulation: 'auto',
-};
-
-interface Failure {
-  error: { code: string; exitCode: number; message: string };
-}
-
-let scratch = '';
-let runtimeDirectory = '';
-let children: ChildProcess[] = [];
-
-function inside(namespace: string, ...command: string[]): string {
-  return execFileSync('ip', ['netns', 'exec', namespace, ...command], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-}
-
-const shell = (namespace: string, script: string): string => inside(namespace, 'sh', '-ec', script);
-
-const state = (): string => shell(GATEWAY, STATE);
-
-/** Compares with the state now, and shows only the lines that differ. */
-function assertState(expected: string): void {
-  const [wanted, found] = [expected, state()].map((text) => text.split('\n'));
-  const missing = wanted.filter((text) => !found.includes(text)).map((text) => `- ${text}`);
-  const extra = found.filter((text) => !wanted.includes(text)).map((text) => `+ ${text}`);
-  assert.deepEqual([...missing, ...extra], []);
-  assert.ok(expected === found.join('\n'), 'the same lines in another order');
-}
-
-const request = (line: HostRequest['line'], more: Partial<HostRequest> = {}): HostRequest => ({
-  tun: TUN,
-  lans: [{ name: 'home', interfaces: ['lan0'] }],
-  line,
+import type { HostRequest } from '../../tun/host/index.ts';
+import {
+  ADDRESS_LINE,
+  advertise,
+  apply,
+  assertState,
+  BUSY_HOST,
+  CONFIG,
+  defaultRoutes6,
+  doctor,
+  type Failure,
+  fakeIp,
+  GATEWAY,
+  inside,
+  LAN,
+  listening,
+  MAP_E_LINE,
+  pingHops,
+  REFUSED,
+  request,
   runtimeDirectory,
-  ...more,
-});
-
-/** Runs a verb in a fresh process; `path` stands in front of the PATH, `wrapper` in front of node. */
-function verb<T>(
-  name: string,
-  argument: string,
-  options: { path?: string; wrapper?: string[] } = {},
-): T {
-  const node = [process.execPath, '--import', 'tsx', COMMAND, name, argument];
-  const child = spawnSync('ip', ['netns', 'exec', GATEWAY, ...(options.wrapper ?? []), ...node], {
-    encoding: 'utf8',
-    env: { ...process.env, PATH: `${options.path ?? ''}:${process.env.PATH}` },
-  });
-  assert.equal(child.stderr, '', child.stderr);
-  return (child.stdout === '' ? undefined : JSON.parse(child.stdout)) as T;
-}
-
-const apply = (wanted: HostRequest): HostResult => {
-  const result = verb<HostResult & Partial<Failure>>('apply', JSON.stringify(wanted));
-  assert.equal(result.error, undefined, result.error?.message);
-  return result;
-};
-
-const undo = (): UndoReport => {
-  const report = verb<UndoReport>('undo', runtimeDirectory);
-  assert.deepEqual(report.problems, []);
-  assert.equal(existsSync(join(runtimeDirectory, 'host-snapshot.json')), false);
-  return report;
-};
-
-/** A program named `ip` that stands in front of the real one and does `what` where the arguments fit `pattern`. */
-function fakeIp(pattern: string, what: string): string {
-  const directory = mkdtempSync(join(scratch, 'path-'));
-  const real = execFileSync('sh', ['-c', 'command -v ip'], { encoding: 'utf8' }).trim();
-  const script = `#!/bin/sh\ncase "$*" in ${pattern}) ${what};; esac\nexec ${real} "$@"\n`;
-  writeFileSync(join(directory, 'ip'), script);
-  chmodSync(join(directory, 'ip'), 0o755);
-  return directory;
-}
-
-function build(): void {
-  const make = `
-    ip link add pfhl0 type veth peer name pfhl1
-    ip link add pfhw0 type veth peer name pfhw1
-    ip link set pfhl0 netns ${LAN} name eth0
-    ip link set pfhl1 netns ${GATEWAY} name lan0
-    ip link set pfhw0 netns ${GATEWAY} name wan0
-    ip link set pfhw1 netns ${WAN} name eth0`;
-  for (const name of NAMESPACES) {
-    execFileSync('ip', ['netns', 'add', name]);
-    shell(name, 'ip link set lo up; sysctl -qw net.ipv6.conf.default.accept_dad=0');
-  }
-  execFileSync('sh', ['-ec', make]);
-
-  shell(
-    LAN,
-    `ip address add 192.168.1.11/24 dev eth0; ip link set eth0 up
-     ip route add default via 192.168.1.1`,
-  );
-  shell(
-    GATEWAY,
-    `ip address add 192.168.1.1/24 dev lan0; ip link set lan0 up
-     ip address add 198.51.100.2/24 dev wan0; ip link set wan0 up
-     ip address add 2001:db8:1::2/64 dev wan0
-     ip route add default via 198.51.100.1
-     ip route add default via 2001:db8:1::1
-     ethtool -K wan0 tx off`,
-  );
-  shell(
-    WAN,
-    `ip address add 198.51.100.1/24 dev eth0; ip link set eth0 up
-     ip address add 2001:db8:1::1/64 dev eth0
-     ip address add ${SERVER}/32 dev lo; ip address add ${BR}/128 dev lo
-     sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
-     ethtool -K eth0 tx off`,
-  );
-  // The kernel's own additions to a new interface (multicast, link-local) come a moment after it is up.
-  for (const name of NAMESPACES) settle(name);
-}
-
-function settle(name: string): void {
-  const deadline = Date.now() + 10_000;
-  for (let last = ''; ; ) {
-    const now = shell(name, 'ip address; ip -6 route show table all');
-    const ready = !/tentative|state DOWN|NO-CARRIER/.test(now.replace(/tunl|sit/g, ''));
-    if (ready && now === last) return;
-    assert.ok(Date.now() < deadline, `the interfaces of ${name} did not come up: ${now}`);
-    last = now;
-  }
-}
-
-/** Sends a router advertisement from a namespace to the gateway, and waits until it has come in. */
-function advertise(namespace: string, prefix: string, preference: 'high' | 'low'): void {
-  const code = `
-from scapy.all import *
-sendp(Ether(dst='33:33:00:00:00:01') / IPv6(dst='ff02::1', src='fe80::1', hlim=255)
-  / ICMPv6ND_RA(routerlifetime=1800, prf=${preference === 'high' ? 1 : 3})
-  / ICMPv6NDOptPrefixInfo(prefix='${prefix}', prefixlen=64), iface='eth0', verbose=0)`;
-  inside(namespace, '/usr/bin/python3', '-c', code);
-  const deadline = Date.now() + 10_000;
-  const device = namespace === WAN ? 'wan0' : 'lan0';
-  const ready = /inet6 [0-9a-f:]+\/64 scope global dynamic/;
-  for (;;) {
-    const addresses = shell(GATEWAY, `ip -6 address show dev ${device}`);
-    const routed = defaultRoutes6().includes(device);
-    if (routed && ready.test(addresses) && !addresses.includes('tentative')) return;
-    assert.ok(
-      Date.now() < deadline,
-      `the advertisement of ${prefix} did not come in: ${addresses}`,
-    );
-  }
-}
-
-const defaultRoutes6 = (): string =>
-  [...shell(GATEWAY, 'ip -6 route show default').matchAll(/dev (\S+)/g)]
-    .map((match) => match[1])
-    .sort()
-    .join(' ');
-
-async function start(namespace: string, ...command: string[]): Promise<ChildProcess> {
-  const child = spawn('ip', ['netns', 'exec', namespace, ...command], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  children.push(child);
-  return child;
-}
-
-/** The gateway of the test; returns what it has read so far. */
-async function startSwap(external: string): Promise<() => string[]> {
-  const words = [TUN, '192.168.1.11', external, '192.168.1.1', REFUSED];
-  const child = await start(GATEWAY, process.execPath, '--import', 'tsx', SWAP, ...words);
-  let text = '';
-  child.stdout!.setEncoding('utf8').on('data', (chunk) => {
-    text += chunk;
-  });
-  while (!text.startsWith('ready')) await once(child.stdout!, 'data');
-  return () => text.split('\n').slice(1, -1);
-}
-
-async function startRelay(external: string): Promise<void> {
-  const tunnel = 'TUN:10.9.9.1/30,iff-no-pi,iff-up,tun-name=pfhrelay';
-  await start(WAN, 'socat', tunnel, `IP6-DATAGRAM:[${CE}]:4,bind=[${BR}]`);
-  const deadline = Date.now() + 10_000;
-  while (spawnSync('ip', ['-n', WAN, 'route', 'add', external, 'dev', 'pfhrelay']).status !== 0)
-    assert.ok(Date.now() < deadline, 'the relay did not come up');
-}
-
-/** Hops that an echo and its answer have left where they arrive. */
-async function pingHops(external: string): Promise<{ outbound: number; inbound: number }> {
-  const capture = await start(
-    WAN,
-    ...['tcpdump', '-lnvi', 'any', '-c', '1', `icmp[icmptype] == icmp-echo and src ${external}`],
-  );
-  // A relay hands the inner packet over by its TUN, where the capture sees it without the outer header.
-  let seen = '';
-  capture.stdout!.setEncoding('utf8').on('data', (chunk) => {
-    seen += chunk;
-  });
-  await listening();
-  const answer = inside(LAN, 'ping', '-n', '-c', '3', '-i', '0.2', '-W', '2', SERVER);
-  if (capture.exitCode === null) await once(capture, 'close');
-  return {
-    outbound: Number(/ttl (\d+)/.exec(seen)?.[1]),
-    inbound: Number(/ttl=(\d+)/.exec(answer)?.[1]),
-  };
-}
-
-/** Waits until a packet socket is open in the WAN namespace. */
-async function listening(): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (shell(WAN, 'cat /proc/net/packet').trim().split('\n').length < 2)
-    assert.ok(Date.now() < deadline, 'the capture did not start');
-}
-
-async function stopChildren(): Promise<void> {
-  for (const child of children.splice(0)) {
-    if (child.exitCode !== null || child.signalCode !== null) continue;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-  }
-}
-
-function destroy(): void {
-  for (const name of NAMESPACES) spawnSync('ip', ['netns', 'del', name]);
-}
+  SERVER,
+  scratch,
+  setUp,
+  shell,
+  start,
+  startRelay,
+  startSwap,
+  state,
+  stopChildren,
+  TUN,
+  tearDown,
+  undo,
+  verb,
+  WAN,
+} from '../tun/host/bed.ts';
 
 describe('host settings in a namespace', function () {
   this.timeout(60_000);
 
-  beforeEach(() => {
-    destroy();
-    scratch = mkdtempSync(join(tmpdir(), 'pfh-'));
-    runtimeDirectory = join(scratch, 'run');
-    build();
-  });
-
-  afterEach(async () => {
-    await stopChildren();
-    destroy();
-    rmSync(scratch, { recursive: true, force: true });
-    children = [];
-  });
+  beforeEach(setUp);
+  afterEach(tearDown);
 
   for (const line of [ADDRESS_LINE, MAP_E_LINE])
     for (const [host, preparation] of Object.entries({ untouched: 'true', busy: BUSY_HOST })) {
@@ -494,6 +246,61 @@ describe('host settings in a namespace', function () {
     const { error } = verb<Failure>('apply', JSON.stringify(other));
     assert.equal(error.code, 'HOST_GATEWAY_RUNNING');
     assertState(before);
+  });
+
+  it('doctor names what a dead gateway left, refuses while one lives, and cleans up', async () => {
+    const before = state();
+    assert.equal(doctor().status, 0);
+    apply(request(ADDRESS_LINE));
+    const dead = doctor();
+    assert.equal(dead.status, 1);
+    assert.equal(dead.found.leftovers.level, 'problem');
+    assert.match(dead.found.leftovers.advice, /doctor --clean/);
+
+    // A gateway holds the lock of its runtime directory for as long as it lives.
+    const holder = await start(GATEWAY, 'flock', join(runtimeDirectory, 'gateway.lock'), 'cat');
+    holder.stdin!.write('held\n');
+    await once(holder.stdout!, 'data');
+    const refused = doctor('--clean');
+    assert.equal(refused.status, 1);
+    assert.match(refused.found.clean.text, /runs: nothing was undone/);
+    assert.equal(refused.found.leftovers.level, 'ok');
+    await stopChildren();
+
+    const cleaned = doctor('--clean');
+    assert.equal(cleaned.status, 0);
+    assert.match(cleaned.found.clean.text, /^undone: /);
+    assertState(before);
+
+    // The same without a snapshot: settings of the kernel are lost, objects are not.
+    apply(request(MAP_E_LINE));
+    rmSync(runtimeDirectory, { recursive: true });
+    await startSwap(MAP_E_LINE.externalAddress);
+    assert.match(doctor('--clean').found.clean.text, /another runtime directory runs/);
+    await stopChildren();
+    assert.equal(doctor('--clean').status, 0);
+    assert.doesNotMatch(state(), /proto 176|alias portfold|table inet portfold/);
+  });
+
+  it('doctor tells of rules of others and of a line that does not fit', () => {
+    shell(GATEWAY, BUSY_HOST);
+    shell(
+      GATEWAY,
+      `nft 'table ip shut { chain f { type filter hook forward priority 0; policy drop; }; }'`,
+    );
+    const file = join(scratch, 'portfold.toml');
+    writeFileSync(file, CONFIG.replace('ADDRESS', '198.51.100.18'));
+    const busy = doctor('-c', file);
+    assert.equal(busy.status, 0);
+    assert.match(busy.found.translation.text, /table ip mine, chain post .*masquerade/);
+    assert.match(busy.found.firewall.text, /table ip shut, chain f drops/);
+    assert.match(busy.found['rp-filter'].text, /strict/);
+    assert.match(busy.found['line only'].text, /198\.51\.100\.18 on wan0 fits this host/);
+
+    writeFileSync(file, CONFIG.replace('ADDRESS', '198.51.100.2'));
+    const owned = doctor('-c', file);
+    assert.equal(owned.status, 1);
+    assert.match(owned.found['line only'].text, /host itself owns 198\.51\.100\.2/);
   });
 
   it('says in one sentence what does not fit, and changes nothing', () => {
