@@ -2,7 +2,8 @@
  * `portfold doctor`: can a gateway run on this host, and is something left of one that died?
  *
  * Every check is a line: ok, warning or problem, and what to do. `--clean` takes back what a dead
- * gateway left, and refuses while one lives. Exit 0 without a problem, else 1. Nothing is changed without `--clean`.
+ * gateway left, and refuses while one lives. Exit 0 without a problem, else 1. Nothing is changed
+ * without `--clean`.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -170,7 +171,8 @@ async function clean(runtimeDirectory: string): Promise<Finding[]> {
           advice: 'put that right and run `portfold doctor --clean` again',
         }));
       if (report.found) {
-        const text = `undone: ${report.removed.length} objects removed, ${report.restored.length} settings restored`;
+        const { removed, restored } = report;
+        const text = `undone: ${removed.length} removed, ${restored.length} settings restored`;
         return [{ check, level: 'ok', text }];
       }
       const strays = await cleanStrays();

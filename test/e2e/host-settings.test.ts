@@ -1,6 +1,6 @@
 /**
- * The host's network settings, between namespaces: what is set works, and what is undone was never there.
- * The bed is in test/tun/host/bed.ts.
+ * The host's network settings, between namespaces: what is set works, and what is undone was never
+ * there. The bed is in test/tun/host/bed.ts.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

@@ -1,9 +1,10 @@
 /**
  * Makes the host's network settings fit the request, or adopts what a predecessor left.
  *
- *   fresh    snapshot to disk → belt → TUN → addresses, routes, rules → kernel settings → what changed, to disk
- *   adopt    the same, but the snapshot stays the first one; what the old plan had and the new one does
- *            not goes after the new one stands, so that no packet finds a gap
+ *   fresh    snapshot to disk → belt → TUN → addresses, routes, rules → kernel settings → what
+ *            changed, to disk
+ *   adopt    the same, but the snapshot stays the first one; what the old plan had and the new one
+ *            does not goes after the new one stands, so that no packet finds a gap
  *   failure  fresh: everything is undone; adopting: the predecessor's settings are put back
  */
 import { HostError, messageOf, misfit } from './errors.ts';
@@ -97,8 +98,8 @@ async function adoptOrMake(
 }
 
 /**
- * Values that differ from before because of us: what we wrote, what moved while we wrote, and what a
- * predecessor changed. What somebody else changed in between is theirs and stays at the undo.
+ * Values that differ from before because of us: what we wrote, what moved while we wrote, and what
+ * a predecessor changed. What somebody else changed in between is theirs and stays at the undo.
  */
 function changesOf(
   during: HostSnapshot,
@@ -152,7 +153,7 @@ async function rolledBack(
   const exitCode = error instanceof HostError ? error.exitCode : 1;
   return new HostError(
     'HOST_ROLLBACK_INCOMPLETE',
-    `${messageOf(error)} Taking the changes back did not succeed everywhere: ${failures.join('; ')}. ` +
+    `${messageOf(error)} Not all changes could be taken back: ${failures.join('; ')}. ` +
       'Run `portfold doctor --clean`.',
     exitCode,
   );
@@ -223,7 +224,9 @@ async function readContext(
   };
 }
 
-/** Policy routing by source may lead our address out although the main table has no default route. */
+/**
+ * Policy routing by source may lead our address out although the main table has no default route.
+ */
 async function hasWayOut(request: HostRequest, facts: HostFacts): Promise<boolean> {
   if (request.line.type !== 'address' || otherDefaultRoutes(facts.routes4).length > 0) return false;
   const rules = facts.rules4.filter((rule) => rule.src === request.line.externalAddress);

@@ -1,11 +1,11 @@
 /**
  * Which way of IPv4 in IPv6 this kernel has, tried out and not guessed from names of modules.
  *
- *   seg6     reduced SRv6 encapsulation with one segment: plain IPv4-in-IPv6 that keeps superpackets
+ *   seg6     reduced SRv6 encapsulation with one segment: plain IPv4-in-IPv6, keeps superpackets
  *   ip6tnl   the tunnel device, second choice
  *
- * The trial runs in a network namespace of its own that ends with the trial: the host's own settings
- * stay untouched, and modules are loaded as they would be in earnest.
+ * The trial runs in a network namespace of its own that ends with the trial: the host's own
+ * settings stay untouched, and modules are loaded as they would be in earnest.
  */
 import { CommandError, messageOf, misfit } from './errors.ts';
 import { type HostCommand, run } from './run.ts';
@@ -26,7 +26,7 @@ const SEG6_TRIAL = [
 
 const IP6TNL_TRIAL = [
   'ip link set lo up',
-  'ip link add trial type ip6tnl mode ipip6 local 2001:db8::1 remote 2001:db8::2 encaplimit none dev lo',
+  'ip link add trial type ip6tnl mode ipip6 local ::1 remote 2001:db8::2 encaplimit none dev lo',
 ];
 
 export async function probeEncapsulation(): Promise<EncapsulationSupport> {

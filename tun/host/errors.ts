@@ -1,8 +1,9 @@
 /**
- * Errors about the host's network settings, made for people: what happened, which value, what to do.
+ * Errors about the host's network settings, made for people: what happened, which value, what to
+ * do.
  *
- * `code` is for programs, `exitCode` for the shell: 1 failed (trying again may help), 4 no permission,
- * 78 the configuration does not fit this host (trying again does not help).
+ * `code` is for programs, `exitCode` for the shell: 1 failed (trying again may help), 4 no
+ * permission, 78 the configuration does not fit this host (trying again does not help).
  */
 export class HostError extends Error {
   readonly code: string;

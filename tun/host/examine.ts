@@ -1,5 +1,6 @@
 /**
- * Looks at a host as `portfold doctor` reports it: findings in words, nothing changed, nothing thrown.
+ * Looks at a host as `portfold doctor` reports it: findings in words, nothing changed, nothing
+ * thrown.
  *
  *   ok        as it should be, or a fact worth knowing
  *   warning   works, but perhaps not as the operator thinks
@@ -27,7 +28,9 @@ export interface Finding {
 
 export interface ExamineOptions {
   runtimeDirectory: string;
-  /** True while a gateway holds the lock of the runtime directory: what it made is then no leftover. */
+  /**
+   * True while a gateway holds the lock of the runtime directory: what it made is then no leftover.
+   */
   gatewayLives: boolean;
 }
 
@@ -152,7 +155,7 @@ function examineForwarding(): Finding {
   const ipv6 = readSetting('net/ipv6/conf/all/forwarding') === '1' ? 'on' : 'off';
   const own = hasSetting('net/ipv6/conf/all/force_forwarding')
     ? 'Portfold switches it on by interface while it runs'
-    : 'Portfold switches it on while it runs; for IPv6 this kernel can only do so for all interfaces';
+    : 'Portfold switches it on while it runs, IPv6 for all interfaces (kernel before 6.17)';
   return ok('forwarding', `host-wide: IPv4 ${ipv4}, IPv6 ${ipv6}; ${own}`);
 }
 

@@ -1,6 +1,6 @@
 /**
- * What the host has now, as `ip -j` tells it: interfaces, addresses, routes and rules, read once and
- * then looked at by pure functions (networks, plan, inspect).
+ * What the host has now, as `ip -j` tells it: interfaces, addresses, routes and rules, read once
+ * and then looked at by pure functions (networks, plan, inspect).
  */
 import { ipJson } from './run.ts';
 

@@ -1,9 +1,12 @@
 /**
  * The host's network settings: what the gateway and `portfold doctor` may use of this folder.
  *
- *   inspect.ts   does the request fit this host?          plan.ts, nft.ts, networks.ts   what is to be set (pure)
- *   apply.ts     make it so, or adopt                     undo.ts, snapshot.ts           and take it back
- *   run.ts, sysctl.ts, facts.ts                           the only doors to the system
+ *   inspect.ts                       does the request fit this host?
+ *   plan.ts nft.ts networks.ts       what is to be set; pure
+ *   apply.ts                         make it so, or adopt
+ *   undo.ts snapshot.ts strays.ts    and take it back
+ *   examine.ts ruleset.ts            what `portfold doctor` tells
+ *   run.ts sysctl.ts facts.ts        the only doors to the system
  */
 export { applyHost } from './apply.ts';
 export {

@@ -1,8 +1,9 @@
 /**
- * Does the configuration fit this host? Each check ends in an error of one sentence plus what to do.
+ * Does the configuration fit this host? Each check ends in an error of one sentence plus what to
+ * do.
  *
- * Exit codes: 78 the configuration does not fit, 4 no rights, 1 what may be different a moment later
- * (no IPv6 yet, a missing command).
+ * Exit codes: 78 the configuration does not fit, 4 no rights, 1 what may be different a moment
+ * later (no IPv6 yet, a missing command).
  */
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { chooseEncapsulation } from './encapsulation.ts';
@@ -162,7 +163,9 @@ function checkExternalAddress(request: HostRequest, facts: HostFacts): void {
     );
 }
 
-/** Tables and priorities are fixed numbers; somebody else's entries there would be mixed with ours. */
+/**
+ * Tables and priorities are fixed numbers; somebody else's entries there would be mixed with ours.
+ */
 function checkNumbers(facts: HostFacts): void {
   const route = [...facts.routes4, ...facts.routes6].find(
     (entry) => TABLES.includes(entry.table ?? '') && entry.protocol !== PROTOCOL,

@@ -1,5 +1,6 @@
 /**
- * IPv4 networks of the host as numbers: just enough to sort prefixes and to tell which contains which.
+ * IPv4 networks of the host as numbers: just enough to sort prefixes and to tell which contains
+ * which.
  *
  * Addresses are unsigned here: they are compared and sorted, never used on the packet path.
  */

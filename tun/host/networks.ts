@@ -2,8 +2,8 @@
  * The networks of each LAN, with the gateway's own address there. Pure: looks only at facts.
  *
  *   derived   every route of the main table over the LAN's interfaces, but no default route
- *   by hand   the prefixes of the configuration; each is given to the interface whose network holds it,
- *             whose route leads to it, or, failing both, to the first interface of the LAN
+ *   by hand   the prefixes of the configuration; each is given to the interface whose network
+ *             holds it, whose route leads to it, or, failing both, to the first of the LAN
  *
  * The gateway's own address is what its ICMP answers carry: the address in that very network if
  * there is one; for a prefix behind another router on the LAN, the address on the way to it.

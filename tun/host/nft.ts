@@ -1,12 +1,13 @@
 /**
  * Our own nftables table, `inet portfold`. Others' tables are never touched.
  *
- * - notrack: conntrack would hold two entries for each flow (before and after translation) and fill.
- *   Flows of the gateway itself stay tracked, since a stateful input chain of the host must know
- *   their answers. What is not tracked is also safe from a second translation by others' NAT rules.
- * - The belt: an IPv4 packet never goes from a LAN to the line past the TUN, whatever the routes say.
- * - Where the host did not forward from the line before, packets to LAN addresses stay out: Portfold
- *   opened that door for the TUN alone.
+ * - notrack: conntrack would hold two entries for each flow (before and after translation) and
+ *   fill. Flows of the gateway itself stay tracked, since a stateful input chain of the host must
+ *   know their answers. What is not tracked is also safe from a second translation by others.
+ * - The belt: an IPv4 packet never goes from a LAN to the line past the TUN, whatever the routes
+ *   say.
+ * - Where the host did not forward from the line before, packets to LAN addresses stay out:
+ *   Portfold opened that door for the TUN alone.
  */
 import type { LanNetwork } from './networks.ts';
 import type { HostItem } from './plan.ts';
@@ -23,7 +24,8 @@ export function nftRules(
 ): HostItem {
   const { tun, line } = request;
   const wan = quote(line.interface);
-  const lans = `{ ${[...new Set(request.lans.flatMap((lan) => lan.interfaces))].map(quote).join(', ')} }`;
+  const names = new Set(request.lans.flatMap((lan) => lan.interfaces));
+  const lans = `{ ${[...names].map(quote).join(', ')} }`;
   const kept = [...new Set(networks.map((entry) => entry.network))];
   const outer = line.type === 'map-e' ? [`iifname ${wan} ip6 daddr ${line.ceAddress} notrack`] : [];
   const inbound = closeInbound
@@ -68,7 +70,9 @@ const nft = (script: string): HostCommand => ({
   input: script,
 });
 
-/** Names with a quote or an asterisk, which nft would read as a pattern, are refused by inspectHost. */
+/**
+ * Names with a quote or an asterisk, which nft would read as a pattern, are refused by inspectHost.
+ */
 const quote = (name: string): string => `"${name}"`;
 
 const indent = (rules: string[]): string[] => rules.map((rule) => `    ${rule}`);

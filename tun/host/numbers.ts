@@ -1,11 +1,11 @@
 /**
- * The numbers and names under which Portfold's settings stand in the kernel, so that a person, another
- * program and the next start can tell ours from others'.
+ * The numbers and names under which Portfold's settings stand in the kernel, so that a person,
+ * another program and the next start can tell ours from others'.
  *
  *   route and rule protocol 176   on every route and rule that we make (`ip route show proto 176`)
- *   table 7600                    LAN traffic: throw for what stays the kernel's, default into the TUN
+ *   table 7600                    LAN traffic: throw for the kernel's part, default into the TUN
  *   table 7606 / 7607             MAP-E out / in: encapsulation and decapsulation
- *   rule priority 300 / 310       from the LAN into table 7600 / between TUN, WAN and the MAP-E tables
+ *   rule priority 300 / 310       from the LAN into table 7600 / into the MAP-E tables
  *   nftables table inet portfold  notrack and the belt against untranslated packets
  */
 export const PROTOCOL = '176';
@@ -29,8 +29,9 @@ export const TUN_MTU = '65535';
 export const TUN_QUEUE_LENGTH = '10000';
 
 /**
- * The IPv4 dummy address (RFC 7600 section 4.8). On an interface without any address the kernel refuses
- * local source addresses as soon as rp_filter is not 0; with this one, loose filtering admits
- * the ICMP answers that carry the gateway's LAN address. Scope host keeps it from being a source.
+ * The IPv4 dummy address (RFC 7600 section 4.8). On an interface without any address the kernel
+ * refuses local source addresses as soon as rp_filter is not 0; with this one, loose filtering
+ * admits the ICMP answers that carry the gateway's LAN address. Scope host keeps it from being a
+ * source.
  */
 export const TUN_DUMMY_ADDRESS = '192.0.0.8/32';

@@ -1,6 +1,7 @@
 /**
- * What is to be set on the host for one line, as plain data. Pure: from request and facts to a list of
- * commands, each with the command that takes it back. Applying, adopting and undoing only walk the list.
+ * What is to be set on the host for one line, as plain data. Pure: from request and facts to a list
+ * of commands, each with the command that takes it back. Applying, adopting and undoing only walk
+ * the list.
  *
  *             rule 300 iif LAN            rule 310 iif TUN from EXTERNAL
  *   LAN ────────────────────────► 7600 ──► TUN ──────────────────────────► main ──► WAN     address
@@ -10,8 +11,10 @@
  *                                    main ──► LAN
  *
  * Invariants
- * - Every table of ours ends with a blackhole, so that nothing leaves untranslated when the TUN is gone.
- * - Each `add` may be run on a host that has it already; each `remove` names exactly what it removes.
+ * - Every table of ours ends with a blackhole, so that nothing leaves untranslated when the TUN is
+ *   gone.
+ * - Each `add` may be run on a host that has it already; each `remove` names exactly what it
+ *   removes.
  * - The order is the order of making; taking back runs from the end.
  */
 import { Address6 } from 'ip-address';
@@ -69,7 +72,9 @@ export interface PlanContext {
   acceptRa: string;
   /** True if the host forwarded IPv4 from the line's interface before Portfold came. */
   forwardedBefore: boolean;
-  /** Address line: a packet from our address leaves although the main table has no default route. */
+  /**
+   * Address line: a packet from our address leaves although the main table has no default route.
+   */
   wayOutWithoutDefault: boolean;
 }
 
@@ -250,8 +255,8 @@ function planTunnelDevice(plan: HostPlan, request: HostRequest, line: MapELineHo
 export const tunnelName = (tun: string): string => `${tun.slice(0, 12)}-6t`;
 
 /**
- * IPv6 forwarding between TUN and WAN. To become a router makes the kernel forget default routes that
- * it learned by advertisement on every interface where accept_ra is not 2, hence the order.
+ * IPv6 forwarding between TUN and WAN. To become a router makes the kernel forget default routes
+ * that it learned by advertisement on every interface where accept_ra is not 2, hence the order.
  */
 function forwardingSettings6(tun: string, wan: string, context: PlanContext): HostSetting[] {
   const acceptRa = (name: string, value: string): HostSetting => ({

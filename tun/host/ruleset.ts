@@ -1,6 +1,6 @@
 /**
- * Others' nftables rules, as far as they can stand in the way of a gateway. Read from `nft -j`; pure
- * behind the reading. Rules of iptables-nft are among them, rules of iptables-legacy are not.
+ * Others' nftables rules, as far as they can stand in the way of a gateway. Read from `nft -j`;
+ * pure behind the reading. Rules of iptables-nft are among them, rules of iptables-legacy are not.
  */
 import { NFT_TABLE } from './nft.ts';
 import { run } from './run.ts';

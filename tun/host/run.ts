@@ -1,5 +1,6 @@
 /**
- * Runs the host's own tools (`ip`, `nft`, `unshare`) without a shell. The only place that starts processes.
+ * Runs the host's own tools (`ip`, `nft`, `unshare`) without a shell. The only place that starts
+ * processes.
  *
  * Names of interfaces and addresses travel as separate arguments, so that nothing in them is ever
  * interpreted. A failure becomes a CommandError with the command and what it wrote on stderr.
@@ -59,12 +60,20 @@ export async function ipJson<T>(...args: string[]): Promise<T[]> {
   return stdout.trim() === '' ? [] : (JSON.parse(stdout) as T[]);
 }
 
+/** How `ip`, `nft` and the kernel say that something is not there. */
+const ABSENT = [
+  'No such process',
+  'No such file or directory',
+  'No such device',
+  'Cannot find device',
+  'Cannot assign requested address',
+  'ddress not found',
+  'does not exist',
+];
+
 /** True if the error says that what we wanted to remove is not there. */
 export const isAlreadyGone = (error: unknown): boolean =>
-  error instanceof CommandError &&
-  /No such (process|file or directory|device)|Cannot find device|Cannot assign requested address|Address not found|does not exist/i.test(
-    error.stderr,
-  );
+  error instanceof CommandError && ABSENT.some((text) => error.stderr.includes(text));
 
 /** True if the error says that what we wanted to make is there. */
 export const isAlreadyThere = (error: unknown): boolean =>

@@ -1,13 +1,14 @@
 /**
- * The snapshot: what the host was before Portfold, and what Portfold made, in one file of the runtime
- * directory. It is written before the first change, so that a process that is killed at any moment
- * leaves enough behind for the next one to adopt or to undo.
+ * The snapshot: what the host was before Portfold, and what Portfold made, in one file of the
+ * runtime directory. It is written before the first change, so that a process that is killed at any
+ * moment leaves enough behind for the next one to adopt or to undo.
  *
  *   before    every value of net.ipv4.conf and net.ipv6.conf, and what else is written
  *   changed   path → value that Portfold left there; null while that is not known (applying)
  *   items     what was made, or may have been made, in the order of making
  *
- * It speaks of one boot and one network namespace; after a reboot nothing that it names exists any more.
+ * It speaks of one boot and one network namespace; after a reboot nothing that it names exists any
+ * more.
  */
 import {
   closeSync,

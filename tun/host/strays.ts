@@ -1,6 +1,6 @@
 /**
- * What a gateway left whose snapshot was lost with its runtime directory. Found by our protocol number, our alias and our table;
- * kernel settings of before are then unknown and stay.
+ * What a gateway left whose snapshot was lost with its runtime directory. Found by our protocol
+ * number, our alias and our table; kernel settings of before are then unknown and stay.
  */
 import { HostError } from './errors.ts';
 import { type HostFacts, readFacts } from './facts.ts';
@@ -33,7 +33,9 @@ export async function removeStrays(facts: HostFacts, keep?: string): Promise<voi
   for (const command of await commands(facts, keep)) await runUnless(command, isAlreadyGone);
 }
 
-/** For `portfold doctor --clean`: false if there was nothing. Throws while a gateway uses its TUN. */
+/**
+ * For `portfold doctor --clean`: false if there was nothing. Throws while a gateway uses its TUN.
+ */
 export async function cleanStrays(): Promise<boolean> {
   const facts = await readFacts();
   const used = usedTun(facts);

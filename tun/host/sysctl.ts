@@ -1,6 +1,6 @@
 /**
- * Kernel settings as files below /proc/sys. A path is written as there: "net/ipv4/conf/eth0/rp_filter"
- * (the dotted form is ambiguous: interface names may hold dots).
+ * Kernel settings as files below /proc/sys. A path is written as there:
+ * "net/ipv4/conf/eth0/rp_filter" (the dotted form is ambiguous: interface names may hold dots).
  *
  * /proc/sys/net shows the network namespace of the process that reads.
  */

@@ -5,7 +5,7 @@
  *   kernel settings of forwarding   no packet is forwarded past what is removed next
  *   items, from the last to the first; what is gone already is fine
  *   TUN
- *   all kernel settings             again, and until nothing moves: a forwarding switch resets others
+ *   all kernel settings             again, until nothing moves: a forwarding switch resets others
  *   nftables table                  the belt, last
  *   snapshot                        only if nothing failed, so that the undo can be tried again
  *

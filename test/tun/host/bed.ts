@@ -5,8 +5,8 @@
  *                                  │ ▲
  *                                  ▼ │ swap.ts
  *
- * Each verb runs in a process of its own inside pfh-gw. "As before" compares texts byte for byte; only the seconds
- * that an advertised route has left are cut out.
+ * Each verb runs in a process of its own inside pfh-gw. "As before" compares texts byte for byte;
+ * only the seconds that an advertised route has left are cut out.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -115,7 +115,9 @@ export const request = (
   ...more,
 });
 
-/** Runs a verb in a fresh process; `path` stands in front of the PATH, `wrapper` in front of node. */
+/**
+ * Runs a verb in a fresh process; `path` stands in front of the PATH, `wrapper` in front of node.
+ */
 export function verb<T>(
   name: string,
   argument: string,
@@ -163,7 +165,10 @@ export function doctor(...words: string[]): {
   };
 }
 
-/** A program named `ip` that stands in front of the real one and does `what` where the arguments fit `pattern`. */
+/**
+ * A program named `ip` that stands in front of the real one and does `what` where the arguments fit
+ * `pattern`.
+ */
 export function fakeIp(pattern: string, what: string): string {
   const directory = mkdtempSync(join(scratch, 'path-'));
   const real = execFileSync('sh', ['-c', 'command -v ip'], { encoding: 'utf8' }).trim();
@@ -209,7 +214,8 @@ function build(): void {
      sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
      ethtool -K eth0 tx off`,
   );
-  // The kernel's own additions to a new interface (multicast, link-local) come a moment after it is up.
+  // The kernel's own additions to a new interface (multicast, link-local) come a moment after it is
+  // up.
   for (const name of NAMESPACES) settle(name);
 }
 
@@ -286,7 +292,8 @@ export async function pingHops(external: string): Promise<{ outbound: number; in
     WAN,
     ...['tcpdump', '-lnvi', 'any', '-c', '1', `icmp[icmptype] == icmp-echo and src ${external}`],
   );
-  // A relay hands the inner packet over by its TUN, where the capture sees it without the outer header.
+  // A relay hands the inner packet over by its TUN, where the capture sees it without the outer
+  // header.
   let seen = '';
   capture.stdout!.setEncoding('utf8').on('data', (chunk) => {
     seen += chunk;

@@ -1,6 +1,6 @@
 /**
- * Applies or undoes host settings in a process of its own, so that a test can do so inside a network namespace and
- * from a fresh process:
+ * Applies or undoes host settings in a process of its own, so that a test can do so inside a
+ * network namespace and from a fresh process:
  *
  *   ip netns exec NAME node --import tsx test/tun/host/command.ts apply REQUEST-AS-JSON
  *   ip netns exec NAME node --import tsx test/tun/host/command.ts undo RUNTIME-DIRECTORY

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { parseRuleset, translatingRules } from '../../../tun/host/ruleset.ts';
 import { restoreRank } from '../../../tun/host/sysctl.ts';
 
-/** As `nft -j list ruleset` of version 1.0.6 prints them; the address `expr` of the rules is shortened. */
+/**
+ * As `nft -j list ruleset` of version 1.0.6 prints them; the address `expr` of the rules is
+ * shortened.
+ */
 const RULESET = JSON.stringify({
   nftables: [
     { metainfo: { version: '1.0.6', json_schema_version: 1 } },

@@ -1,11 +1,12 @@
 /**
- * The smallest gateway that a test of the host settings needs: on the TUN it swaps one internal address for the external one and back.
+ * The smallest gateway that a test of the host settings needs: on the TUN it swaps one internal
+ * address for the external one and back.
  *
  *   node --import tsx test/tun/host/swap.ts TUN INTERNAL EXTERNAL GATEWAY REFUSED
  *
- * Only ICMP echo passes (its checksum covers no addresses). A packet to REFUSED is answered as a gateway answers: with an ICMP
- * error from GATEWAY, an address that is the host's own. Prints "ready", then a line for each IPv4 packet read: source,
- * destination, TTL.
+ * Only ICMP echo passes (its checksum covers no addresses). A packet to REFUSED is answered as a
+ * gateway answers: with an ICMP error from GATEWAY, an address that is the host's own. Prints
+ * "ready", then a line for each IPv4 packet read: source, destination, TTL.
  */
 import { Frames } from '../../../core/frames.ts';
 import { TunDevice } from '../../../tun/tun-device.ts';
