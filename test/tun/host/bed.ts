@@ -17,7 +17,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { HostRequest, HostResult, UndoReport } from '../../../tun/host/index.ts';
 
-const NAMESPACES = ['pfh-lan', 'pfh-gw', 'pfh-wan'];
+/** With the process in their names: the same tests may run twice at the same time. */
+const NAMESPACES = ['lan', 'gw', 'wan'].map((name) => `pfh-${process.pid}-${name}`);
 export const [LAN, GATEWAY, WAN] = NAMESPACES;
 export const TUN = 'pfh-tun0';
 export const SERVER = '203.0.113.10';
@@ -179,18 +180,18 @@ export function fakeIp(pattern: string, what: string): string {
 }
 
 function build(): void {
-  const make = `
-    ip link add pfhl0 type veth peer name pfhl1
-    ip link add pfhw0 type veth peer name pfhw1
-    ip link set pfhl0 netns ${LAN} name eth0
-    ip link set pfhl1 netns ${GATEWAY} name lan0
-    ip link set pfhw0 netns ${GATEWAY} name wan0
-    ip link set pfhw1 netns ${WAN} name eth0`;
   for (const name of NAMESPACES) {
     execFileSync('ip', ['netns', 'add', name]);
     shell(name, 'ip link set lo up; sysctl -qw net.ipv6.conf.default.accept_dad=0');
   }
-  execFileSync('sh', ['-ec', make]);
+  // Made where they belong: the root namespace never sees them.
+  for (const [near, far, name] of [
+    [LAN, GATEWAY, 'lan0'],
+    [WAN, GATEWAY, 'wan0'],
+  ]) {
+    const peer = ['peer', 'name', name, 'netns', far];
+    execFileSync('ip', ['link', 'add', 'eth0', 'netns', near, 'type', 'veth', ...peer]);
+  }
 
   shell(
     LAN,
