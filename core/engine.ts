@@ -15,9 +15,10 @@ import {
   FRAME_VERDICT,
   type Frames,
 } from './frames.ts';
-import { Counter } from './table/counters.ts';
+import { COUNTER_DROPS, Counter } from './table/counters.ts';
 import type { NatTable } from './table/nat-table.ts';
-import { Context, type LanNetwork, type Line } from './translate/context.ts';
+import { type CompleteChecksum, Context, type LanNetwork, type Line } from './translate/context.ts';
+import { afterFirst, beforeFirst, laterFragment } from './translate/fragments.ts';
 import { inbound } from './translate/inbound.ts';
 import { outbound } from './translate/outbound.ts';
 import { tunnelPacket } from './translate/tunnel-error.ts';
@@ -29,6 +30,7 @@ import {
   IPV4_FRAGMENT,
   IPV4_FRAGMENT_BITS,
   IPV4_HEADER_BYTES,
+  IPV4_OFFSET_BITS,
   IPV4_PROTOCOL,
   IPV4_SOURCE,
   IPV4_TOTAL_LENGTH,
@@ -45,16 +47,23 @@ export class Engine {
   private readonly ctx: Context;
 
   /** @param frames the batch registered with the device; @param lans most specific first */
-  constructor(table: NatTable, line: Line, lans: readonly LanNetwork[], frames: Frames) {
+  constructor(
+    table: NatTable,
+    line: Line,
+    lans: readonly LanNetwork[],
+    frames: Frames,
+    completeChecksum: CompleteChecksum,
+  ) {
     this.table = table;
-    this.ctx = new Context(table, line, lans);
+    this.ctx = new Context(table, line, lans, completeChecksum);
     this.ctx.frames = frames;
   }
 
-  /** Gives each frame of the batch its verdict. @param nowMs boot-time clock */
+  /** Gives each frame of the batch its verdict; may append frames, so the batch is `frames.count` long after it. @param nowMs boot-time clock */
   process(count: number, nowMs: number): void {
     const { ctx } = this;
     const { descriptors } = ctx.frames;
+    ctx.frames.begin(count);
     this.table.setClock(nowMs);
     for (let i = 0; i < count; i++) {
       const descriptor = i * DESCRIPTOR_WORDS;
@@ -66,6 +75,8 @@ export class Engine {
   /** Sweeps a share of the table. After each batch, and when idle. */
   advance(nowMs: number): void {
     this.table.advance(nowMs);
+    const lost = this.ctx.fragments.takeLost(this.table.tick);
+    if (lost > 0) this.ctx.counters[COUNTER_DROPS + Drop.FragmentWithoutFirst] += lost;
   }
 }
 
@@ -85,21 +96,26 @@ function translate(ctx: Context, descriptor: number): number {
     return ctx.drop(Drop.TruncatedHeader);
   // What follows the packet's own end is padding of the link.
   if (total < length) descriptors[descriptor + FRAME_LENGTH] = total;
-  if ((readU16(bytes, at + IPV4_FRAGMENT) & IPV4_FRAGMENT_BITS) !== 0)
-    return ctx.drop(Drop.Fragment);
-
-  const l4 = at + header;
-  const l4Bytes = total - header;
-  if (!hasTransportHeader(bytes, at, l4, l4Bytes)) return ctx.drop(Drop.TruncatedHeader);
 
   const { line } = ctx;
   const source = readI32(bytes, at + IPV4_SOURCE);
   if (source === line.externalAddress) return ctx.drop(Drop.LoopedOwnSource);
-  if (readI32(bytes, at + IPV4_DESTINATION) !== line.externalAddress)
-    return outbound(ctx, descriptor, at, l4, l4Bytes);
+  const toUs = readI32(bytes, at + IPV4_DESTINATION) === line.externalAddress;
+  const isInbound = toUs && ctx.lanOf(source) < 0;
 
-  if (ctx.lanOf(source) >= 0) return towardsOwnAddress(ctx, descriptor, at, l4, l4Bytes);
-  return inbound(ctx, descriptor, at, l4, l4Bytes);
+  const fragment = readU16(bytes, at + IPV4_FRAGMENT) & IPV4_FRAGMENT_BITS;
+  if ((fragment & IPV4_OFFSET_BITS) !== 0) return laterFragment(ctx, descriptor, at, isInbound);
+  const l4 = at + header;
+  const l4Bytes = total - header;
+  if (!hasTransportHeader(bytes, at, l4, l4Bytes)) return ctx.drop(Drop.TruncatedHeader);
+  if (fragment !== 0) beforeFirst(ctx, at, isInbound);
+
+  let verdict: number;
+  if (isInbound) verdict = inbound(ctx, descriptor, at, l4, l4Bytes);
+  else if (toUs) verdict = towardsOwnAddress(ctx, descriptor, at, l4, l4Bytes);
+  else verdict = outbound(ctx, descriptor, at, l4, l4Bytes);
+  if (fragment !== 0) afterFirst(ctx, descriptor, verdict, isInbound);
+  return verdict;
 }
 
 /** True if the fixed part of the transport header lies within the packet, and a TCP header as a whole. */

@@ -50,14 +50,49 @@ export const GSO_UDP_L4 = 5;
 export class Frames {
   readonly bytes: Uint8Array;
   readonly descriptors: Int32Array;
-  /** Frames in the batch now. The engine may append up to `capacity`. */
+  /** Frames in the batch now: those that were read, and those that the engine appended. */
   count = 0;
+  /** Frames that a device may read into the batch. */
   readonly capacity: number;
+  /** Bytes that a device may read into; what lies behind is for frames that the engine appends. */
+  readonly readBytes: number;
+  private readonly framesMax: number;
+  private spareAt: number;
 
-  /** @param bufferBytes size of the packet buffer; @param capacity most frames in one batch */
-  constructor(bufferBytes: number, capacity: number) {
-    this.bytes = new Uint8Array(new ArrayBuffer(bufferBytes));
-    this.descriptors = new Int32Array(new ArrayBuffer(capacity * DESCRIPTOR_WORDS * 4));
+  /**
+   * @param bufferBytes, capacity for reading
+   * @param spareBytes, spareFrames room for frames that the engine appends: fragments, and what waited for its first fragment
+   */
+  constructor(bufferBytes: number, capacity: number, spareBytes = 0, spareFrames = 0) {
+    this.framesMax = capacity + spareFrames;
+    this.bytes = new Uint8Array(new ArrayBuffer(bufferBytes + spareBytes));
+    this.descriptors = new Int32Array(new ArrayBuffer(this.framesMax * DESCRIPTOR_WORDS * 4));
     this.capacity = capacity;
+    this.readBytes = bufferBytes;
+    this.spareAt = bufferBytes;
+  }
+
+  /** Begins with a batch of `count` frames just read. */
+  begin(count: number): void {
+    this.count = count;
+    this.spareAt = this.readBytes;
+  }
+
+  /**
+   * Appends a frame of `length` bytes with an empty virtio header and verdict 0. Returns the first word of its descriptor, or -1 when
+   * there is no room. The bytes are the caller's to write.
+   */
+  append(length: number): number {
+    const offset = (this.spareAt + HEADROOM_BYTES + 15) & ~15;
+    if (this.count === this.framesMax || offset + length > this.bytes.length) return -1;
+    this.spareAt = offset + length;
+    const descriptor = this.count++ * DESCRIPTOR_WORDS;
+    const { descriptors, bytes } = this;
+    for (let i = offset - VNET_HEADER_BYTES; i < offset; i++) bytes[i] = 0;
+    descriptors[descriptor + FRAME_OFFSET] = offset;
+    descriptors[descriptor + FRAME_LENGTH] = length;
+    descriptors[descriptor + FRAME_OFFLOAD] = 0;
+    descriptors[descriptor + FRAME_VERDICT] = 0;
+    return descriptor;
   }
 }

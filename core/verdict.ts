@@ -13,7 +13,7 @@ export const ANSWERED = 1;
 export const Drop = {
   TruncatedHeader: 0,
   NotIp: 1,
-  Fragment: 2,
+  FragmentOfDropped: 2,
   LoopedOwnSource: 3,
   SourceNotInternal: 4,
   SourceIsInternal: 5,
@@ -38,6 +38,10 @@ export const Drop = {
   TunnelPacketNotAccepted: 24,
   TunnelErrorWithoutSession: 25,
   AnswerLimited: 26,
+  FragmentWithoutFirst: 27,
+  FragmentOverlapsHeader: 28,
+  FragmentRoom: 29,
+  TunnelReassembly: 30,
 } as const;
 
 export type DropReason = (typeof Drop)[keyof typeof Drop];
@@ -46,7 +50,7 @@ export type DropReason = (typeof Drop)[keyof typeof Drop];
 export const DROP_MEANING: readonly (readonly [name: keyof typeof Drop, meaning: string])[] = [
   ['TruncatedHeader', 'The packet ends before its headers do, or a header lies about its length.'],
   ['NotIp', 'The first four bits say neither IPv4 nor IPv6.'],
-  ['Fragment', 'An IPv4 fragment: only its first part holds ports, so it was not translated.'],
+  ['FragmentOfDropped', 'A later fragment of a packet whose first fragment was not forwarded.'],
   ['LoopedOwnSource', 'A packet with our own external address as source came back: a loop.'],
   ['SourceNotInternal', 'A packet from the LAN side whose source is in none of the LAN networks.'],
   ['SourceIsInternal', 'A packet from the WAN whose source claims to be in a LAN network.'],
@@ -103,6 +107,19 @@ export const DROP_MEANING: readonly (readonly [name: keyof typeof Drop, meaning:
   [
     'AnswerLimited',
     'Not forwarded, and not answered because the limit of answers a second was reached.',
+  ],
+  ['FragmentWithoutFirst', 'A later fragment whose first one did not come in time.'],
+  [
+    'FragmentOverlapsHeader',
+    'A later fragment that would overwrite a transport header (RFC 1858).',
+  ],
+  [
+    'FragmentRoom',
+    'No room to fragment the packet, or to keep the fragment until the first one comes.',
+  ],
+  [
+    'TunnelReassembly',
+    'Fragments of a tunnel packet that overlap, are too many or never became whole.',
   ],
 ];
 

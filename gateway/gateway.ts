@@ -187,6 +187,7 @@ export class Gateway implements ControlSource {
       restoreHopsOutbound: host?.restoreHopsOutbound ?? 0,
       restoreHopsInbound: host?.restoreHopsInbound ?? 0,
       isShared: line.psid !== undefined,
+      fragmentsHere: host !== undefined && host.encapsulation !== 'none',
       ...(line.ceAddress ? { ceAddress: parseIpv6(line.ceAddress) } : {}),
       ...(line.brAddress ? { brAddress: parseIpv6(line.brAddress) } : {}),
     };

@@ -16,8 +16,12 @@ export const HEADROOM_BYTES = 128;
 export interface FrameBatch {
   readonly bytes: Uint8Array;
   readonly descriptors: Int32Array;
+  /** Frames in the batch; set by readBatch, raised by whoever appends frames of its own. */
   count: number;
+  /** Frames that a device may read. `descriptors` may have room for more. */
   readonly capacity: number;
+  /** Bytes from the start of `bytes` that a device may read into. */
+  readonly readBytes: number;
 }
 
 export interface DeviceCounters {

@@ -131,7 +131,7 @@ export class MemoryDevice implements Device {
     const { descriptors, capacity } = batch;
     const { records, words } = this.queue;
     const target = this.batchWords;
-    const cursorMax = batch.bytes.length - HEADROOM_BYTES - PACKET_BYTES_MAX;
+    const cursorMax = batch.readBytes - HEADROOM_BYTES - PACKET_BYTES_MAX;
     let count = 0;
     let cursor = 0;
 

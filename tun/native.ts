@@ -70,6 +70,8 @@ export interface Native {
     bytes: Uint8Array,
     descriptors: Int32Array,
     counters: Float64Array,
+    readBytes: number,
+    readFrames: number,
   ): void;
   readBatch(handle: TunHandle): number;
   writeBatch(handle: TunHandle, count: number): number;

@@ -89,7 +89,14 @@ export class TunDevice implements Device {
   }
 
   register(batch: FrameBatch): void {
-    this.native.registerBuffers(this.handle, batch.bytes, batch.descriptors, this.counterRows);
+    this.native.registerBuffers(
+      this.handle,
+      batch.bytes,
+      batch.descriptors,
+      this.counterRows,
+      batch.readBytes,
+      batch.capacity,
+    );
     this.batch = batch;
   }
 

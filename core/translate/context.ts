@@ -4,6 +4,7 @@
  */
 import { Frames } from '../frames.ts';
 import { COUNTER_DROPS, Counter } from '../table/counters.ts';
+import { FragmentTable } from '../table/fragment-table.ts';
 import type { NatTable } from '../table/nat-table.ts';
 import type { TableParts } from '../table/parts.ts';
 
@@ -18,6 +19,8 @@ export interface Line {
   restoreHopsInbound: number;
   /** The external address is shared with other CEs: a port of it outside our set is a neighbour's. */
   isShared: boolean;
+  /** Packets that are too big and may be fragmented are cut here; otherwise the kernel does it behind us. */
+  fragmentsHere: boolean;
   /** Tunnel endpoints, 16 bytes each; absent on a line without a tunnel. */
   ceAddress?: Uint8Array;
   brAddress?: Uint8Array;
@@ -30,6 +33,18 @@ export interface LanNetwork {
   gatewayAddress: number;
 }
 
+/**
+ * Completes a partial transport checksum over the payload, which is not done in TypeScript: ip offset, where the sum starts and where it
+ * is stored (both as the virtio header has them), and the packet's length.
+ */
+export type CompleteChecksum = (
+  bytes: Uint8Array,
+  ip: number,
+  start: number,
+  offset: number,
+  length: number,
+) => boolean;
+
 /** ICMP answers to senders that have no host record: in all, per tick and at once. */
 const STRANGER_ANSWERS_PER_TICK = 25;
 const STRANGER_ANSWERS_BURST = 100;
@@ -40,16 +55,34 @@ export class Context {
   readonly counters: Float64Array;
   readonly line: Line;
   readonly lans: readonly LanNetwork[];
+  readonly fragments: FragmentTable;
+  readonly completeChecksum: CompleteChecksum;
   frames: Frames = new Frames(0, 0);
+  /** The identification that the next outbound packet without DF gets; changes with each. */
+  private identification: number;
   private strangerTokens = STRANGER_ANSWERS_BURST;
   private strangerTick = 0;
 
-  constructor(table: NatTable, line: Line, lans: readonly LanNetwork[]) {
+  constructor(
+    table: NatTable,
+    line: Line,
+    lans: readonly LanNetwork[],
+    completeChecksum: CompleteChecksum,
+  ) {
+    this.completeChecksum = completeChecksum;
+    this.fragments = new FragmentTable(table.parts.random.next());
+    this.identification = table.parts.random.next() & 0xffff;
     this.table = table;
     this.parts = table.parts;
     this.counters = table.parts.counters;
     this.line = line;
     this.lans = lans;
+  }
+
+  /** A fresh IPv4 identification: none is used again before 65,535 others (RFC 6864). */
+  nextIdentification(): number {
+    this.identification = (this.identification + 1) & 0xffff;
+    return this.identification;
   }
 
   /** Number of the LAN network that holds the address, or -1. */

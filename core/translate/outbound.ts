@@ -36,6 +36,7 @@ import {
 import { UDP_HEADER_BYTES } from '../wire/udp.ts';
 import { answerExpired, answerProhibited, answerProtocol, answerTooBig } from './answer.ts';
 import type { Context } from './context.ts';
+import { cutToMtu, setIdentification } from './fragments.ts';
 import { errorOutbound } from './icmp-error.ts';
 import { clampMss } from './mss.ts';
 import { rewriteHeader, rewriteTransport } from './rewrite.ts';
@@ -106,12 +107,18 @@ export function outbound(
   const units = words[s + S_BYTES_OUT] + ((length + (bytes[at + 11] & 63)) >> 6);
   words[s + S_BYTES_OUT] = Math.min(units, 0x7fffffff);
   ctx.countOutbound(length);
-  return FORWARDED;
+  const mayFragment = (readU16(bytes, at + IPV4_FRAGMENT) & IPV4_FLAG_DF) === 0;
+  if (!mayFragment) return FORWARDED;
+  setIdentification(bytes, at, ctx.nextIdentification());
+  const isSuperpacket = ((offload >>> 8) & 0x7f) !== GSO_NONE;
+  return length > line.mtu && line.fragmentsHere && !isSuperpacket
+    ? cutToMtu(ctx, descriptor)
+    : FORWARDED;
 }
 
 /**
  * True if the packet may go on although it is longer than the line's MTU: a superpacket whose segments fit, or one without DF, which
- * is fragmented behind us.
+ * is fragmented.
  */
 function fitsLine(
   bytes: Uint8Array,
@@ -124,7 +131,7 @@ function fitsLine(
   const gsoType = (offload >>> 8) & 0x7f;
   if (gsoType !== GSO_NONE) {
     const header = gsoType === GSO_UDP_L4 ? UDP_HEADER_BYTES : tcpHeaderBytes(bytes, l4);
-    if (l4 - at + header + (offload >>> 16) <= mtu) return true;
+    return l4 - at + header + (offload >>> 16) <= mtu;
   }
   return length <= mtu || (readU16(bytes, at + IPV4_FRAGMENT) & IPV4_FLAG_DF) === 0;
 }

@@ -10,7 +10,7 @@ import { PortSet } from '../../core/table/port-set.ts';
 import { RandomSource } from '../../core/table/random.ts';
 import { standardPolicy } from '../../policies/standard.ts';
 import * as device from '../../tun/device.ts';
-import { bootMilliseconds, mapArena } from '../../tun/native.ts';
+import { bootMilliseconds, completeChecksum, mapArena } from '../../tun/native.ts';
 import { TunDevice } from '../../tun/tun-device.ts';
 import { forward } from './loop.ts';
 import type { DatapathPlan, WorkerReady } from './plan.ts';
@@ -18,6 +18,9 @@ import type { DatapathPlan, WorkerReady } from './plan.ts';
 /** Room for 31 superpackets, or 256 small packets. */
 const BATCH_BYTES = 1 << 21;
 const BATCH_FRAMES = 256;
+/** For fragments that the engine makes: five packets of 64 KB cut to 1,280 bytes. */
+const SPARE_BYTES = 1 << 19;
+const SPARE_FRAMES = 256;
 
 if (
   device.DESCRIPTOR_WORDS !== DESCRIPTOR_WORDS ||
@@ -37,8 +40,8 @@ const random = new RandomSource((words) => randomFillSync(words));
 const parts = makeParts(new Arena(buffer, shape), set, random);
 const table = new NatTable(parts, standardPolicy(plan.preset), bootMilliseconds());
 
-const frames = new Frames(BATCH_BYTES, BATCH_FRAMES);
-const engine = new Engine(table, plan.line, plan.lans, frames);
+const frames = new Frames(BATCH_BYTES, BATCH_FRAMES, SPARE_BYTES, SPARE_FRAMES);
+const engine = new Engine(table, plan.line, plan.lans, frames, completeChecksum);
 const tun = new TunDevice(plan.tun, { persist: true });
 tun.register(frames);
 const ready: WorkerReady = { type: 'ready', wakeToken: tun.wakeToken, arenaIsLocked: locked };

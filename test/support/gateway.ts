@@ -1,6 +1,6 @@
 /** An engine over plain memory, with packets in and packets out: what unit tests of the translation stand on. */
 import { Engine } from '../../core/engine.ts';
-import { Frames, HEADROOM_BYTES } from '../../core/frames.ts';
+import { Frames, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/frames.ts';
 import type { Policy } from '../../core/policy.ts';
 import { Arena, arenaBytes } from '../../core/table/arena.ts';
 import { COUNTER_DROPS } from '../../core/table/counters.ts';
@@ -10,6 +10,8 @@ import { PortSet } from '../../core/table/port-set.ts';
 import { RandomSource } from '../../core/table/random.ts';
 import type { Line } from '../../core/translate/context.ts';
 import { Drop } from '../../core/verdict.ts';
+import { writeU16 } from '../../core/wire/bytes.ts';
+import { sumBytes } from '../../core/wire/checksum.ts';
 import { formatIpv4, parseIpv4 } from '../../core/wire/ipv4.ts';
 import { standardPolicy } from '../../policies/standard.ts';
 
@@ -36,6 +38,19 @@ export function seededFill(seed: number): (words: Int32Array) => void {
   };
 }
 
+/** What the addon does in C, for tests: sums from `start` to the end of the packet. */
+function completeByHand(
+  bytes: Uint8Array,
+  ip: number,
+  start: number,
+  offset: number,
+  length: number,
+): boolean {
+  const sum = ~sumBytes(bytes, ip + start, length - start) & 0xffff;
+  writeU16(bytes, ip + start + offset, sum === 0 && offset === 6 ? 0xffff : sum);
+  return true;
+}
+
 export interface BenchOptions {
   capacity?: number;
   ports?: Uint16Array;
@@ -47,7 +62,7 @@ export interface BenchOptions {
 export class Bench {
   readonly table: NatTable;
   readonly engine: Engine;
-  readonly frames = new Frames(1 << 20, 64);
+  readonly frames = new Frames(1 << 20, 64, 1 << 18, 128);
   now = 1_000_000;
 
   constructor(options: BenchOptions = {}) {
@@ -66,6 +81,7 @@ export class Bench {
       restoreHopsOutbound: 0,
       restoreHopsInbound: 0,
       isShared: true,
+      fragmentsHere: true,
       ...options.line,
     };
     const lans = [
@@ -80,7 +96,7 @@ export class Bench {
         gatewayAddress: parseIpv4('10.0.0.1'),
       },
     ];
-    this.engine = new Engine(this.table, line, lans, this.frames);
+    this.engine = new Engine(this.table, line, lans, this.frames, completeByHand);
   }
 
   /** Lets `seconds` pass, sweeping as the datapath does. */
@@ -105,6 +121,25 @@ export class Bench {
       return name as keyof typeof Drop;
     }
     return bytes.slice(descriptors[0], descriptors[0] + descriptors[1]);
+  }
+
+  /** Writes checksum start and offset into the virtio header of the next packet. */
+  setVirtio(csumStart: number, csumOffset: number): void {
+    const { bytes } = this.frames;
+    const at = HEADROOM_BYTES - VNET_HEADER_BYTES;
+    bytes[at] = 1;
+    bytes[at + 6] = csumStart;
+    bytes[at + 8] = csumOffset;
+  }
+
+  /** Everything that comes out after the last packet that was sent, appended frames included. */
+  all(): Uint8Array[] {
+    const { bytes, descriptors, count } = this.frames;
+    const packets: Uint8Array[] = [];
+    for (let i = 0; i < count; i++)
+      if (descriptors[i * 4 + 3] >= 0)
+        packets.push(bytes.slice(descriptors[i * 4], descriptors[i * 4] + descriptors[i * 4 + 1]));
+    return packets;
   }
 
   /** Sends a packet that must come out. */

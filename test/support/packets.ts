@@ -145,3 +145,48 @@ export function checksumProblems(packet: Uint8Array): string[] {
   }
   return problems;
 }
+
+/** The fragments of a packet for an MTU, first one first. */
+export function cutPacket(packet: Uint8Array, mtu: number): Uint8Array[] {
+  const header = (packet[0] & 15) * 4;
+  const step = (mtu - header) & ~7;
+  const parts: Uint8Array[] = [];
+  for (let at = header; at < packet.length; at += step) {
+    const end = Math.min(packet.length, at + step);
+    const part = new Uint8Array(header + end - at);
+    part.set(packet.subarray(0, header));
+    part.set(packet.subarray(at, end), header);
+    writeU16(part, 2, part.length);
+    writeU16(part, 6, (end < packet.length ? 0x2000 : 0) | ((at - header) >> 3));
+    writeU16(part, 10, 0);
+    writeU16(part, 10, ~sumBytes(part, 0, header) & 0xffff);
+    parts.push(part);
+  }
+  return parts;
+}
+
+/** The packet that fragments make, or an error when they do not make one. */
+export function joinFragments(parts: Uint8Array[]): Uint8Array {
+  const offset = (part: Uint8Array): number => (readU16(part, 6) & 0x1fff) * 8;
+  const sorted = [...parts].sort((a, b) => offset(a) - offset(b));
+  const keys = new Set(
+    parts.map((part) => [...part.slice(4, 6), ...part.slice(9, 10), ...part.slice(12, 20)].join()),
+  );
+  if (keys.size !== 1) throw new Error(`fragments of ${keys.size} packets`);
+  const data: number[] = [];
+  for (const part of sorted) {
+    if (offset(part) !== data.length) throw new Error(`a hole or an overlap at ${data.length}`);
+    data.push(...part.slice((part[0] & 15) * 4));
+    const isLast = part === sorted[sorted.length - 1];
+    if (((readU16(part, 6) & 0x2000) === 0) !== isLast) throw new Error('a wrong More Fragments');
+  }
+  const header = sorted[0].slice(0, (sorted[0][0] & 15) * 4);
+  const whole = new Uint8Array(header.length + data.length);
+  whole.set(header);
+  whole.set(data, header.length);
+  writeU16(whole, 2, whole.length);
+  writeU16(whole, 6, 0);
+  writeU16(whole, 10, 0);
+  writeU16(whole, 10, ~sumBytes(whole, 0, header.length) & 0xffff);
+  return whole;
+}

@@ -72,6 +72,9 @@ typedef struct {
   size_t bytesLength;
   int32_t *descriptors;
   uint32_t capacity;
+  /* What reading may use of the two. */
+  size_t readBytes;
+  uint32_t readFrames;
   double *counters;
   napi_ref references[3];
 } Device;
@@ -217,23 +220,30 @@ static napi_value setPersist(napi_env env, napi_callback_info info) {
 }
 
 /*
- * registerBuffers(handle, bytes Uint8Array, descriptors Int32Array, counters Float64Array), once.
+ * registerBuffers(handle, bytes Uint8Array, descriptors Int32Array, counters Float64Array,
+ *                 readBytes, readFrames), once. Reading uses that much of the first two; the rest
+ *                 is for frames that others append.
  */
 static napi_value registerBuffers(napi_env env, napi_callback_info info) {
-  napi_value arguments[4];
+  napi_value arguments[6];
   void *bytes, *descriptors, *counters;
   size_t bytesLength, words, rows;
-  if (!readArguments(env, info, 4, arguments)) return NULL;
+  double readBytes, readFrames;
+  if (!readArguments(env, info, 6, arguments)) return NULL;
   Device *device = deviceOf(env, arguments[0]);
   if (device == NULL) return NULL;
   if (device->bytes != NULL) return throwUsage(env, "the device has its buffers already");
   if (!readTypedArray(env, arguments[1], napi_uint8_array, &bytes, &bytesLength)) return NULL;
   if (!readTypedArray(env, arguments[2], napi_int32_array, &descriptors, &words)) return NULL;
   if (!readTypedArray(env, arguments[3], napi_float64_array, &counters, &rows)) return NULL;
-  if (bytesLength < HEADROOM_BYTES + PACKET_BYTES_MAX || bytesLength > INT32_MAX) {
+  if (!readDouble(env, arguments[4], &readBytes)) return NULL;
+  if (!readDouble(env, arguments[5], &readFrames)) return NULL;
+  if (!(readBytes >= HEADROOM_BYTES + PACKET_BYTES_MAX) || !(readBytes <= (double)bytesLength) ||
+      bytesLength > INT32_MAX) {
     return throwUsage(env, "the buffer must hold a packet of 65,535 bytes with its headroom");
   }
-  if (words < DESCRIPTOR_WORDS || rows < COUNTERS) {
+  if (!(readFrames >= 1) || !(readFrames <= (double)(words / DESCRIPTOR_WORDS)) ||
+      rows < COUNTERS) {
     return throwUsage(env, "descriptors or counters are too few");
   }
 
@@ -246,6 +256,8 @@ static napi_value registerBuffers(napi_env env, napi_callback_info info) {
   device->bytesLength = bytesLength;
   device->descriptors = descriptors;
   device->capacity = (uint32_t)(words / DESCRIPTOR_WORDS);
+  device->readBytes = (size_t)readBytes;
+  device->readFrames = (uint32_t)readFrames;
   device->counters = counters;
   return NULL;
 }
@@ -273,14 +285,14 @@ static napi_value readBatch(napi_env env, napi_callback_info info) {
   if (device == NULL) return NULL;
 
   uint8_t *const bytes = device->bytes;
-  const size_t cursorMax = device->bytesLength - HEADROOM_BYTES - PACKET_BYTES_MAX;
+  const size_t cursorMax = device->readBytes - HEADROOM_BYTES - PACKET_BYTES_MAX;
   int32_t *word = device->descriptors;
   size_t cursor = 0;
   uint32_t count = 0, interruptions = 0;
   double bytesIn = 0;
   int error = 0;
 
-  while (count < device->capacity && cursor <= cursorMax) {
+  while (count < device->readFrames && cursor <= cursorMax) {
     const size_t offset = cursor + HEADROOM_BYTES;
     uint8_t *const header = bytes + offset - VNET_HEADER_BYTES;
     const ssize_t got = read(device->tun, header, VNET_HEADER_BYTES + PACKET_BYTES_MAX);

@@ -202,12 +202,6 @@ describe('packets that are not forwarded', () => {
       assert.equal(bench.dropCount(reason as 'NotIp'), 1);
     });
 
-  it('a fragment is named', () => {
-    const packet = udp4({ from: `${HOST}:1`, to: `${SERVER}:2` });
-    packet[6] = 0x20;
-    assert.equal(new Bench().send(packet), 'Fragment');
-  });
-
   it('a port of our address outside our set is a neighbour’s and goes out', () => {
     const out = new Bench().pass4(udp4({ from: `${HOST}:1`, to: `${EXTERNAL}:80` }));
     assert.equal(endpoints(out).to, `${EXTERNAL}:80`);
