@@ -1,11 +1,13 @@
 /**
  * What really left the gateway on the provider's side, from a capture of tcpdump.
  *
- * The capture holds what entered the provider from the gateway (`-Q in`). On MAP-E an honest packet is IPv6 from the CE address to the
- * relay (next header 4) around IPv4 from the external address; on an address line it is plain IPv4. Whatever else carries IPv4 is
- * a leak, and what carries a port or echo identifier outside the port set belongs to a neighbour.
+ * The capture holds what entered the provider from the gateway (`-Q in`). On MAP-E an honest packet
+ * is IPv6 from the CE address to the relay (next header 4) around IPv4 from the external address;
+ * on an address line it is plain IPv4. Whatever else carries IPv4 is a leak, and what carries a
+ * port or echo identifier outside the port set belongs to a neighbour.
  *
- *   pcap: 24 bytes of header, then records of  seconds u32 | fraction u32 | captured u32 | length u32 | bytes
+ *   pcap: 24 bytes of header, then records:
+ *         seconds u32 | fraction u32 | captured u32 | length u32 | bytes
  *   Ethernet: destination 6 | source 6 | type 2 | packet
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
@@ -35,7 +37,9 @@ export interface Audit {
   privateSources: number;
   /** Other IPv4 sources than the external address. */
   otherSources: number;
-  /** On MAP-E: IPv4 outside of the tunnel, or in a tunnel between other addresses than CE and relay. */
+  /**
+   * On MAP-E: IPv4 outside of the tunnel, or in a tunnel between other addresses than CE and relay.
+   */
   outsideTunnel: number;
   /** Packets that tcpdump did not see. */
   missed: number;
@@ -93,8 +97,8 @@ export class Capture {
   }
 
   /**
-   * tcpdump drops what still waits in its ring when it is told to end. So the gateway's host sends one marked packet, and once
-   * that is in the file, everything before it is, too.
+   * tcpdump drops what still waits in its ring when it is told to end. So the gateway's host sends
+   * one marked packet, and once that is in the file, everything before it is, too.
    */
   async stop(): Promise<Audit> {
     const marker = Buffer.from(MARKER).toString('hex');
@@ -186,7 +190,8 @@ function auditIpv4(packet: Buffer, line: LineType, audit: Audit): void {
 function auditIcmp(packet: Buffer, header: number, line: LineType, audit: Audit): void {
   const type = packet[header];
   if (type === 8 || type === 0) {
-    // An answer carries the identifier of whoever asked, which the asker outside has chosen within our set.
+    // An answer carries the identifier of whoever asked, which the asker outside has chosen within
+    // our set.
     const id = packet.readUInt16BE(header + 4);
     audit.ports.set(id, (audit.ports.get(id) ?? 0) + 1);
     if (!inPortSet(line, id)) {

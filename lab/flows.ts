@@ -1,8 +1,9 @@
 /**
  * The load generator, typed: what `lab/native/flows.c` takes and says.
  *
- *   startEcho(namespace)          UDP echo on every local address     startTcpServer(namespace)   the same for TCP
- *   udpFlows(namespace, …)        N flows, round by round             tcpHold(namespace, …)       N connections at once
+ *   startEcho        UDP echo on every local address     udpFlows    N flows, round by round
+ *   startTcpServer   the same for TCP                    tcpHold     N connections at once
+ *   startSink        counts datagrams                    udpBlast    sends them
  */
 import type { Background, Namespace } from './netns.ts';
 import { builtProgram } from './programs.ts';

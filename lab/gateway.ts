@@ -1,7 +1,8 @@
 /**
  * A gateway in its namespace: `portfold run` as a user would start it, and its control API.
  *
- * Configuration, socket and runtime directory lie in a folder of their own below the lab's, and go with the lab.
+ * Configuration, socket and runtime directory lie in a folder of their own below the lab's, and go
+ * with the lab.
  */
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,7 +18,9 @@ const START_TIMEOUT_MS = 20_000;
 export interface GatewayOptions {
   preset?: 'home' | 'rfc';
   capacity?: number;
-  /** The whole configuration, instead of the lab's own. `DIR` in it becomes the runtime directory. */
+  /**
+   * The whole configuration, instead of the lab's own. `DIR` in it becomes the runtime directory.
+   */
   config?: string;
   /** Runs dist/, as an installed package does, even if sources are newer. */
   compiled?: boolean;
@@ -76,7 +79,10 @@ export class Gateway {
     }
   }
 
-  /** Starts it and awaits nothing. `prefix` stands before the command, for instance setpriv and its words. */
+  /**
+   * Starts it and awaits nothing. `prefix` stands before the command, for instance setpriv and its
+   * words.
+   */
   spawn(prefix: string[] = []): Background {
     const words = [
       ...prefix,

@@ -1,7 +1,9 @@
 /**
- * Everything of a namespace's network settings that a gateway may touch, as text, to be compared before and after.
+ * Everything of a namespace's network settings that a gateway may touch, as text, to be compared
+ * before and after.
  *
- * Times that run by themselves (`expires 123sec`, counters of nftables) are no settings and are masked.
+ * Times that run by themselves (`expires 123sec`, counters of nftables) are no settings and are
+ * masked.
  */
 import type { Namespace } from './netns.ts';
 

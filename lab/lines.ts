@@ -1,11 +1,12 @@
 /**
  * The two lines of the lab, and what is known of them beforehand.
  *
- * MAP-E: the example of v6 Plus with the prefix 240b:10:1234:5600::/56. Address, ports and CE address stand here as they were
- * computed by other implementations (OpenWrt's mapcalc, fleth, the fc2 calculator), so that the lab has an opinion of its own about
- * what the gateway must use; a test compares it with `gateway/config`.
+ * MAP-E: the example of v6 Plus with the prefix 240b:10:1234:5600::/56. Address, ports and CE
+ * address stand here as they were computed by other implementations (OpenWrt's mapcalc, fleth, the
+ * fc2 calculator), so that the lab has an opinion of its own about what the gateway must use; a
+ * test compares it with `gateway/config`.
  *
- *   PSID 86, offset 4, length 8:   port = i << 12 | 86 << 4 | j     i = 1 … 15, j = 0 … 15     240 ports
+ *   PSID 86, offset 4, length 8:   port = i << 12 | 86 << 4 | j,  i = 1 … 15, j = 0 … 15
  *
  * Address: one IPv4 address that the provider routes to the gateway, with a range of ports.
  */

@@ -1,12 +1,12 @@
 /**
  * Network namespaces and the programs in them.
  *
- *   run(command, args)            one program, awaited, with a time limit; throws CommandError unless `check` is false
- *   new Namespace(name)           .run() and .start() inside it, .ip() for many `ip` commands by one process
+ *   run(command, args)            one program, awaited; throws unless `check` is false
+ *   new Namespace(name)           .run() and .start() inside it, .ip() for many `ip` commands
  *   Background                    a program that keeps running: await .line(/…/), then .stop()
  *
- * Every process that is started here is known by its pid, and a namespace ends exactly the processes inside it. No name
- * of a program is ever searched for.
+ * Every process that is started here is known by its pid, and a namespace ends exactly the
+ * processes inside it. No name of a program is ever searched for.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 
@@ -42,7 +42,10 @@ export class CommandError extends Error {
   }
 }
 
-/** Runs a program to its end. A program that cannot be started has code 127, one that took too long 124. */
+/**
+ * Runs a program to its end. A program that cannot be started has code 127, one that took too long
+ * 124.
+ */
 export async function run(
   command: string,
   args: readonly string[],
@@ -116,7 +119,10 @@ export class Background {
     return this.#over;
   }
 
-  /** Resolves with the match once the output (both streams) has it; rejects when the program ends or time is over first. */
+  /**
+   * Resolves with the match once the output (both streams) has it; rejects when the program ends or
+   * time is over first.
+   */
   line(pattern: RegExp, timeoutMs = 10_000): Promise<RegExpMatchArray> {
     return new Promise((resolve, reject) => {
       const finish = (): void => {
@@ -203,7 +209,10 @@ export class Namespace {
     await this.run('sysctl', ['-q', '-w', ...words]);
   }
 
-  /** Ends what runs inside and removes the namespace. Blocks, so that it works while the process is ending; never throws. */
+  /**
+   * Ends what runs inside and removes the namespace. Blocks, so that it works while the process is
+   * ending; never throws.
+   */
   remove(): void {
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       const pids = this.#pids();

@@ -1,11 +1,15 @@
 /**
- * The programs that the lab leans on: which exist, in which Debian package the others are, and where our own lie.
+ * The programs that the lab leans on: which exist, in which Debian package the others are, and
+ * where our own lie.
  */
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Program → Debian package. scripts/debian-packages.sh installs the same packages; a test holds the two together. */
+/**
+ * Program → Debian package. scripts/debian-packages.sh installs the same packages; a test holds the
+ * two together.
+ */
 export const DEBIAN_PACKAGES: Record<string, string> = {
   ip: 'iproute2',
   nft: 'nftables',
@@ -106,6 +110,6 @@ export function requireLab(): void {
     throw new LabError(
       'LAB_NO_TUN',
       1,
-      '/dev/net/tun is not there; load the module with `modprobe tun`, or give the container the device',
+      '/dev/net/tun is not there; `modprobe tun`, or give the container that device',
     );
 }

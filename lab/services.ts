@@ -43,8 +43,8 @@ export async function resolve(host: Namespace, name = WEB_NAME): Promise<string 
 }
 
 /**
- * nginx on SERVER: `/` greets, `/file` is `fileBytes` of random bytes, and PUT /up/NAME keeps what it is given.
- * Returns the checksum of the file. Everything lies in `folder`.
+ * nginx on SERVER: `/` greets, `/file` is `fileBytes` of random bytes, and PUT /up/NAME keeps what
+ * it is given. Returns the checksum of the file. Everything lies in `folder`.
  */
 export async function startWebServer(
   internet: Namespace,
@@ -88,7 +88,10 @@ http {
   return { server, sha256 };
 }
 
-/** A file of random bytes; returns its SHA-256. One random megabyte is repeated, with the count in front of each. */
+/**
+ * A file of random bytes; returns its SHA-256. One random megabyte is repeated, with the count in
+ * front of each.
+ */
 export function writeRandomFile(path: string, bytes: number): string {
   const block = Buffer.from(crypto.getRandomValues(new Uint8Array(65536)).buffer as ArrayBuffer);
   const megabyte = Buffer.concat(Array(16).fill(block));
@@ -203,7 +206,8 @@ export async function tracepath(
 }
 
 export async function startIperf(internet: Namespace, port = 5201): Promise<Background> {
-  // Bound, since an unbound server answers UDP from whichever address is nearest, and a NAT rightly drops that.
+  // Bound, since an unbound server answers UDP from whichever address is nearest, and a NAT rightly
+  // drops that.
   const words = ['-s', '-B', SERVER, '-p', String(port), '--forceflush'];
   const server = internet.start('iperf3', words);
   await server.line(/Server listening/);

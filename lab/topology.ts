@@ -2,23 +2,25 @@
  * The lab: a house, a gateway, a provider, a relay and an internet, each in a namespace of its own.
  *
  *   h1 192.168.7.11 ─┐
- *   h2 192.168.7.12 ─┤ lan0 (bridge)        wan0      gw0       up0    down0        inet0    eth0
- *   load .20 ────────┴──────────────  gw  ─────────────  p  ─────────────  br  ─────────────  inet
- *   10.64.0.0/16 behind load     192.168.7.1          provider          relay or        203.0.113.0/24
- *                                                                       core router     198.18.0.0/15
+ *   h2 192.168.7.12 ─┤ lan0 (bridge)    wan0     gw0     up0  down0     inet0  eth0
+ *   load .20 ────────┴──────────────  gw  ──────────  p  ─────────  br  ──────────  inet
+ *   10.64.0.0/16 behind load     192.168.7.1      provider    relay or router   203.0.113.0/24
+ *                                                                               198.18.0.0/15
  *
- *   map-e     p speaks IPv6 only and routes the delegated /56 to the gateway; br is the border relay
- *   address   p routes 198.51.100.1 to the gateway; br is a plain router, with a smaller MTU towards inet if asked
+ *   map-e     p speaks IPv6 only, routes the delegated /56 to the gateway; br is the border relay
+ *   address   p routes 198.51.100.1 to the gateway; br is a router, perhaps with a smaller MTU
  *
- * Every address of inet's two networks answers, and so does every address of 10.64.0.0/16 (`ip route add local`): tens of
- * thousands of endpoints without an address each.
+ * Every address of inet's two networks answers, and so does every address of 10.64.0.0/16 (`ip
+ * route add local`): tens of thousands of endpoints without an address each.
  *
- * The relay comes in two kinds. `seg6` is two routes: reduced SRv6 encapsulation with one segment is plain IPv4-in-IPv6 and
- * keeps superpackets, so it is fast. `socat` shares no code with what it checks (a TUN and a raw socket), so it is the
- * independent one; a raw socket reads partial checksums as they stand, hence checksum offload is off on the provider's veths then.
+ * The relay comes in two kinds. `seg6` is two routes: reduced SRv6 encapsulation with one segment
+ * is plain IPv4-in-IPv6 and keeps superpackets, so it is fast. `socat` shares no code with what it
+ * checks (a TUN and a raw socket), so it is the independent one; a raw socket reads partial
+ * checksums as they stand, hence checksum offload is off on the provider's veths then.
  *
- * Names are pfl-PID-N-…, so that labs run side by side; a lab removes exactly its own, also on SIGINT and after a failure.
- * Interfaces are born inside their namespaces; the root namespace is never changed.
+ * Names are pfl-PID-N-…, so that labs run side by side; a lab removes exactly its own, also on
+ * SIGINT and after a failure. Interfaces are born inside their namespaces; the root namespace is
+ * never changed.
  */
 import { existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -42,7 +44,10 @@ export interface LabOptions {
   line: LineType;
   /** How the border relay is made (map-e). */
   relay?: 'seg6' | 'socat';
-  /** How the delegated prefix reaches the gateway: routed to its address, or its first /64 on the link (neighbour discovery). */
+  /**
+   * How the delegated prefix reaches the gateway: routed to its address, or its first /64 on the
+   * link (neighbour discovery).
+   */
   delegation?: 'routed' | 'on-link';
   /** MTU of the link behind the provider (address line). */
   farMtu?: number;
@@ -67,7 +72,10 @@ export interface Lab {
   remove(): void;
 }
 
-/** statfs(2) of tmpfs, where the gateway's arena must lie; /dev/shm is one on nearly every Linux, /run on most. */
+/**
+ * statfs(2) of tmpfs, where the gateway's arena must lie; /dev/shm is one on nearly every Linux,
+ * /run on most.
+ */
 const TMPFS_MAGIC = 0x01021994;
 const TMPFS =
   ['/dev/shm', '/run'].find((path) => existsSync(path) && statfsSync(path).type === TMPFS_MAGIC) ??
@@ -121,7 +129,9 @@ export async function buildLab(options: LabOptions): Promise<Lab> {
   }
 }
 
-/** Quick and quiet: no duplicate address detection, no router solicitation, no limit on ICMP errors. */
+/**
+ * Quick and quiet: no duplicate address detection, no router solicitation, no limit on ICMP errors.
+ */
 async function prepare(one: Namespace): Promise<void> {
   await one.sysctl({
     'net.ipv6.conf.all.accept_dad': 0,
@@ -187,7 +197,8 @@ async function configureInternet(internet: Namespace): Promise<void> {
     'link set eth0 up',
     'address add 192.0.2.10/30 dev eth0',
     'route add default via 192.0.2.9',
-    // Whole networks are local below; servers that bind to one address like to see it on an interface as well.
+    // Whole networks are local below; servers that bind to one address like to see it on an
+    // interface as well.
     ...[SERVER, SERVER_SECOND, NAME_SERVER].map((address) => `address add ${address}/32 dev lo`),
     'route add local 203.0.113.0/24 dev lo',
     'route add local 198.18.0.0/15 dev lo',
@@ -268,8 +279,9 @@ async function configureAddress(lab: Lab, options: LabOptions): Promise<void> {
 async function startRelay(lab: Lab, kind: 'seg6' | 'socat'): Promise<void> {
   const { ceAddress, brAddress, externalAddress, ipv4Mtu } = MAP_E;
   if (kind === 'seg6') {
-    // nh4 is an address behind inet's router and not the router itself: a next hop on the link would make the kernel ask for
-    // the neighbour of each destination, and the neighbour table ends at 1,024.
+    // nh4 is an address behind inet's router and not the router itself: a next hop on the link
+    // would make the kernel ask for the neighbour of each destination, and the neighbour table ends
+    // at 1,024.
     await lab.relay.ip([
       `sr tunsrc set ${brAddress}`,
       `route add ${externalAddress}/32 encap seg6 mode encap.red segs ${ceAddress} dev down0`,
@@ -281,7 +293,8 @@ async function startRelay(lab: Lab, kind: 'seg6' | 'socat'): Promise<void> {
     lab.gateway.run('ethtool', ['-K', 'wan0', 'tx', 'off']),
     lab.provider.run('ethtool', ['-K', 'up0', 'tx', 'off']),
     lab.relay.run('ethtool', ['-K', 'down0', 'tx', 'off']),
-    // The relay's TUN writes what it reads to a raw socket, so inet's checksums must be complete as well.
+    // The relay's TUN writes what it reads to a raw socket, so inet's checksums must be complete as
+    // well.
     lab.internet.run('ethtool', ['-K', 'eth0', 'tx', 'off']),
     lab.relay.ip([`address add ${brAddress}/128 dev lo nodad`]),
   ]);

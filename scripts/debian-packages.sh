@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the lab, the demo and the end-to-end tests lean on; only what is missing, and only as root.
+# Installs the Debian packages that the lab, the demo and the end-to-end tests lean on; only what is
+# missing, and only as root.
 #
 #   scripts/debian-packages.sh            installs what is missing
 #   scripts/debian-packages.sh --check    names what is missing and exits with 1 if something is

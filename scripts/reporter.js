@@ -1,4 +1,5 @@
-// Mocha's spec reporter, which also leaves its totals in the file that PORTFOLD_TEST_TOTALS names, for scripts/test.js.
+// Mocha's spec reporter, which also leaves its totals in the file that PORTFOLD_TEST_TOTALS names,
+// for scripts/test.js.
 import { writeFileSync } from 'node:fs';
 import mocha from 'mocha';
 

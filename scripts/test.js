@@ -1,10 +1,12 @@
-// `npm test`: builds, runs the unit tests, then the end-to-end tests in network namespaces where this machine allows them.
+// `npm test`: builds, runs the unit tests, then the end-to-end tests in network namespaces where
+// this machine allows them.
 //
 //   npm test                          both
 //   npm test -- unit [FILE…]          only tests without namespaces
 //   npm test -- e2e [FILE…]           only tests in namespaces
 //
-// The last line is `N passed, N failed`. Tests that cannot run here are named; with CI=true that is a failure of the run.
+// The last line is `N passed, N failed`. Tests that cannot run here are named; with CI=true that is
+// a failure of the run.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +33,8 @@ if (run(process.execPath, ['scripts/build.js']) !== 0) {
   totals.failed++;
   finish(1);
 }
-// .mocharc.json is for `npx mocha`; its `spec` would be added to whatever is named here, so the words are given in full.
+// .mocharc.json is for `npx mocha`; its `spec` would be added to whatever is named here, so the
+// words are given in full.
 const words = ['--no-config', '--node-option', 'import=tsx', '--extension', 'ts', '--exit'];
 if (suites.includes('unit')) {
   const spec = files.length > 0 ? files : ['test/**/*.test.ts', '--ignore', 'test/e2e/**'];
@@ -59,7 +62,9 @@ function run(command, args, env = {}) {
   return result.status ?? 1;
 }
 
-/** One mocha run. A run that ends without totals (a file that does not load) counts as one failure. */
+/**
+ * One mocha run. A run that ends without totals (a file that does not load) counts as one failure.
+ */
 function runMocha(name, args) {
   console.log(`\n== ${name} tests`);
   const file = join(folder, `${name}.json`);

@@ -1,13 +1,15 @@
 /**
- * The datapath against its ceiling: the null forwarder in C and Portfold, in turn, in the same namespaces.
+ * The datapath against its ceiling: the null forwarder in C and Portfold, in turn, in the same
+ * namespaces.
  *
  *   h1 ── lan0 ─ gw ─ wan0 ── p ── br ── inet          address line, no encapsulation, offloads on
  *
- *   ceiling    null-forwarder: the same TUN flags and batches, no translation; the internet routes back to the LAN
+ *   ceiling    null-forwarder: the same TUN flags and batches, no translation
  *   portfold   `portfold run`, as a user starts it
  *
- * Each pair runs one after the other (A B A B …), since a small virtual machine drifts by more than the difference. TCP is
- * iperf3 with superpackets end to end; UDP is 64 bytes of payload, as fast as one sender can, and what arrives is counted.
+ * Each pair runs one after the other (A B A B …), since a small virtual machine drifts by more than
+ * the difference. TCP is iperf3 with superpackets end to end; UDP is 64 bytes of payload, as fast
+ * as one sender can, and what arrives is counted.
  */
 
 import { startSink, udpBlast } from '../../lab/flows.ts';
@@ -119,7 +121,10 @@ async function withPortfold<T>(lab: Lab, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Both directions through one TUN, as Portfold has it, with routes of our own that go with the namespace's state before. */
+/**
+ * Both directions through one TUN, as Portfold has it, with routes of our own that go with the
+ * namespace's state before.
+ */
 async function withNullForwarder<T>(lab: Lab, work: () => Promise<T>): Promise<T> {
   const forwarder = lab.gateway.start(builtProgram('null-forwarder'), [NULL_TUN]);
   const rules = [

@@ -1,5 +1,6 @@
 /**
- * `portfold bench`: runs a suite and prints its report. One line in SUITES per suite; a suite is loaded when it is asked for.
+ * `portfold bench`: runs a suite and prints its report. One line in SUITES per suite; a suite is
+ * loaded when it is asked for.
  */
 import { type Report, reportAsJson, reportAsText, type Suite } from './report.ts';
 

@@ -1,8 +1,9 @@
 /**
  * What a benchmark suite reports, and how it is printed.
  *
- * A figure stands beside the figure of something else, run in turn on the same machine: rows are what was measured, columns who was
- * measured, and the ratio is last column to first. Each cell keeps every sample, so that the spread can be seen.
+ * A figure stands beside the figure of something else, run in turn on the same machine: rows are
+ * what was measured, columns who was measured, and the ratio is last column to first. Each cell
+ * keeps every sample, so that the spread can be seen.
  *
  *   row                     | ceiling            | portfold           | ratio
  *   TCP outbound, Gbit/s    | 4.71  4.60–4.80    | 4.32  4.21–4.40    | 0.92
@@ -92,7 +93,7 @@ export function reportAsText(report: Report): string {
   );
   const notes = Object.entries(report.notes).map(([name, text]) => `${name}: ${text}`);
   return [
-    `${report.suite}${report.smoke ? ' (smoke size: the figures say that it runs, not how fast)' : ''}`,
+    report.suite + (report.smoke ? ' (smoke size: it runs; how fast is another matter)' : ''),
     `${here.processor}, ${here.cores} cores; Linux ${here.kernel}; Node ${here.node}`,
     `made by: ${report.command}`,
     ...notes,

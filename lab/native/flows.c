@@ -1,17 +1,18 @@
 /*
  * flows: traffic by the hundred thousand, from one small process.
  *
- *   udp-echo     answers datagrams on many ports of every local address, and says in the answer whom it saw
- *   udp-flows    opens N UDP flows from internal endpoints of their own and checks, round by round, that each is
- *                answered and that the far end saw it at the same external endpoint as before
- *   tcp-server   accepts connections in several processes and answers each byte with the endpoint that it saw
+ *   udp-echo     answers datagrams on many ports of every local address, and says whom it saw
+ *   udp-flows    opens N UDP flows from internal endpoints of their own and checks, round by round,
+ *                that each is answered and seen at the same external endpoint as before
+ *   tcp-server   accepts connections in several processes; answers with the endpoint it saw
  *   tcp-hold     opens N TCP connections, holds them all at once, and talks on each of them twice
  *   udp-blast    sends small datagrams as fast as it can, or at a rate
  *   udp-sink     counts them
  *
- * A process here may hold 20,000 descriptors, so a socket speaks for one source PORT on many ADDRESSES: IP_PKTINFO
- * names the source address of each datagram, and a `local` route makes thousands of addresses the host's own.
- * Results are one line of JSON on stdout; words go to stderr. Every loop is bounded by a limit that an option names.
+ * A process here may hold 20,000 descriptors, so a socket speaks for one source PORT on many
+ * ADDRESSES: IP_PKTINFO names the source address of each datagram, and a `local` route makes
+ * thousands of addresses the host's own. Results are one line of JSON on stdout; words go to
+ * stderr. Every loop is bounded by a limit that an option names.
  *
  * One translation unit on purpose: the parts share the options and the clock and nothing else.
  */
@@ -55,14 +56,15 @@ struct command {
 static const struct command commands[] = {
   {"udp-echo", udp_echo, "[--port 7000] [--ports 1]"},
   {"udp-flows", udp_flows,
-   "--flows N --from ADDRESS --addresses A --to ADDRESS --remotes M [--port 7000] [--source-port 20000]\n"
-   "             [--remotes-per-endpoint 1] [--rounds 2] [--pause SECONDS] [--rate PER-SECOND] [--retries 3]\n"
-   "             [--timeout MS]"},
+   "--flows N --from ADDRESS --addresses A --to ADDRESS --remotes M [--port 7000]\n"
+   "             [--source-port 20000] [--remotes-per-endpoint 1] [--rounds 2] [--pause SECONDS]\n"
+   "             [--rate PER-SECOND] [--retries 3] [--timeout MS]"},
   {"tcp-server", tcp_server, "[--port 7000] [--processes 3]"},
   {"tcp-hold", tcp_hold,
-   "--connections N --from ADDRESS --addresses A --to ADDRESS --remotes M [--port 7000] [--processes 2]\n"
-   "             [--rate PER-SECOND] [--hold SECONDS] [--timeout MS]"},
-  {"udp-blast", udp_blast, "--to ADDRESS [--port 7001] [--bytes 64] [--seconds 3] [--rate PER-SECOND]"},
+   "--connections N --from ADDRESS --addresses A --to ADDRESS --remotes M [--port 7000]\n"
+   "             [--processes 2] [--rate PER-SECOND] [--hold SECONDS] [--timeout MS]"},
+  {"udp-blast", udp_blast,
+   "--to ADDRESS [--port 7001] [--bytes 64] [--seconds 3] [--rate PER-SECOND]"},
   {"udp-sink", udp_sink, "[--port 7001] [--idle MS]"},
 };
 

@@ -38,7 +38,8 @@ static long option_number(const char *name, const char *fallback, long least, lo
   char *end;
   long value = strtol(text, &end, 10);
   if (*text == 0 || *end != 0 || value < least || value > most) {
-    fprintf(stderr, "flows: --%s is \"%s\"; use a number from %ld to %ld\n", name, text, least, most);
+    fprintf(stderr, "flows: --%s is \"%s\"; use a number from %ld to %ld\n", name, text,
+            least, most);
     exit(2);
   }
   return value;
@@ -102,12 +103,12 @@ static void set_option(int fd, int level, int name, int value, const char *what)
   if (setsockopt(fd, level, name, &value, sizeof value) != 0) fail(what);
 }
 
-/* A non-blocking UDP socket on every local address, that reports to which address a datagram came. */
+/* A non-blocking UDP socket on every local address; it reports to which one a datagram came. */
 static int udp_socket(uint16_t port, int buffer_bytes) {
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) fail("socket");
   set_option(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
-  /* Beyond rmem_max only with CAP_NET_ADMIN; the lab runs as root, and without it the ordinary limit holds. */
+  /* Beyond rmem_max only with CAP_NET_ADMIN; without it the ordinary limit holds. */
   if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer_bytes, sizeof buffer_bytes) != 0)
     set_option(fd, SOL_SOCKET, SO_RCVBUF, buffer_bytes, "SO_RCVBUF");
   struct sockaddr_in any = endpoint(INADDR_ANY, port);

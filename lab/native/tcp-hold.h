@@ -1,9 +1,10 @@
 /*
- * tcp-hold: N TCP connections at once, spread over processes, each bound to a source address of its own turn
- * (IP_BIND_ADDRESS_NO_PORT leaves the port to connect(), so that 4-tuples and not ports are what must differ).
+ * tcp-hold: N TCP connections at once, spread over processes, each bound to a source address of its
+ * own turn (IP_BIND_ADDRESS_NO_PORT leaves the port to connect(), so that 4-tuples and not ports
+ * are what must differ).
  *
- * Phases, with a barrier after each: connect (at a bounded rate), talk, hold, talk again, close. Results lie in shared
- * memory: one record a connection.
+ * Phases, with a barrier after each: connect (at a bounded rate), talk, hold, talk again, close.
+ * Results lie in shared memory: one record a connection.
  */
 #define HOLD_MAX 200000
 #define HOLD_PROCESSES_MAX 16
@@ -52,8 +53,9 @@ static void hold_connect(int set, long index) {
     hold_fail(index, errno);
     return;
   }
-  struct sockaddr_in local = endpoint(hold_plan.from + (uint32_t)(index / hold_plan.remotes % hold_plan.addresses), 0);
-  struct sockaddr_in remote = endpoint(hold_plan.to + (uint32_t)(index % hold_plan.remotes), hold_plan.port);
+  uint32_t from = hold_plan.from + (uint32_t)(index / hold_plan.remotes % hold_plan.addresses);
+  uint32_t to = hold_plan.to + (uint32_t)(index % hold_plan.remotes);
+  struct sockaddr_in local = endpoint(from, 0), remote = endpoint(to, hold_plan.port);
   set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1, "IP_BIND_ADDRESS_NO_PORT");
   set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
   if (bind(fd, (struct sockaddr *)&local, sizeof local) != 0 ||
@@ -113,8 +115,8 @@ static void hold_take_answer(long index, const uint8_t *answer, int turn) {
   uint16_t port;
   memcpy(&address, answer, 4);
   memcpy(&port, answer + 4, 2);
-  if (turn > 1 && held->answers > 0 && (held->seen_address != ntohl(address) || held->seen_port != ntohs(port)))
-    held->changed = 1;
+  int same = held->seen_address == ntohl(address) && held->seen_port == ntohs(port);
+  if (turn > 1 && held->answers > 0 && !same) held->changed = 1;
   held->seen_address = ntohl(address);
   held->seen_port = ntohs(port);
   held->answers++;
@@ -123,7 +125,8 @@ static void hold_take_answer(long index, const uint8_t *answer, int turn) {
 /* A byte to each, and six bytes from each. */
 static void hold_talk(int set, long first, long end, int turn) {
   struct pace pace;
-  pace_begin(&pace, 4 * hold_plan.rate / hold_plan.processes + 1); /* a byte is less work than a connection */
+  /* Four times the rate of connecting: a byte is less work than a connection. */
+  pace_begin(&pace, 4 * hold_plan.rate / hold_plan.processes + 1);
   long open = 0, done = 0, next = first;
   for (long i = first; i < end; i++) open += hold->held[i].state == 1;
   int64_t until = 0;
@@ -181,9 +184,10 @@ static void print_hold(void) {
     if (held->state == 2) errors[held->error & 255]++;
     if (held->answers > 0) port_seen[held->seen_port] = 1;
   }
-  printf("{\"connections\":%ld,\"connected\":%ld,\"answered\":%ld,\"answeredTwice\":%ld,\"failed\":%ld,"
-         "\"connectSeconds\":%.3f,",
-         hold_plan.connections, connected, answered, same, failed, (double)hold->connect_micros / 1e6);
+  printf("{\"connections\":%ld,\"connected\":%ld,\"answered\":%ld,\"answeredTwice\":%ld,"
+         "\"failed\":%ld,\"connectSeconds\":%.3f,",
+         hold_plan.connections, connected, answered, same, failed,
+         (double)hold->connect_micros / 1e6);
   print_ports();
   printf(",\"errors\":{");
   const char *separator = "";

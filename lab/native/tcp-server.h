@@ -1,6 +1,7 @@
 /*
- * tcp-server: several processes on one port (SO_REUSEPORT), since one may hold 20,000 descriptors only. Each byte that
- * arrives is answered with the endpoint that it came from: address u32, port u16, network order. No state per connection.
+ * tcp-server: several processes on one port (SO_REUSEPORT), since one may hold 20,000 descriptors
+ * only. Each byte that arrives is answered with the endpoint that it came from: address u32, port
+ * u16, network order. No state per connection.
  */
 #define TCP_ANSWER_BYTES 6
 

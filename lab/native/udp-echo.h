@@ -1,6 +1,7 @@
 /*
- * udp-echo: one socket a port, each on every local address; the answer leaves from the address that was asked.
- * Batches of recvmmsg and sendmmsg; an answer that does not fit the socket is lost, and counted.
+ * udp-echo: one socket a port, each on every local address; the answer leaves from the address that
+ * was asked. Batches of recvmmsg and sendmmsg; an answer that does not fit the socket is lost, and
+ * counted.
  */
 #define ECHO_BATCH 64
 #define ECHO_BYTES_MAX 2048

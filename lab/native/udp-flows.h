@@ -1,16 +1,19 @@
 /*
  * udp-flows: N flows, each answered in every round, each seen outside at one and the same endpoint.
  *
- *   endpoint e = 0 … flows / perEndpoint - 1:  address  from + e / S      port  sourcePort + e % S     (S sockets)
- *   its j-th remote:  to + (e + j × (1 + e / M % (M - 1))) % M            (each remote gets the same number of flows)
+ *   endpoint e = 0 … flows / perEndpoint - 1, S sockets:
+ *     address  from + e / S      port  sourcePort + e % S
+ *     its j-th remote  to + (e + j × (1 + e / M % (M - 1))) % M    (as many flows for each)
  *
- * A round sends to every flow that was not refused, at a bounded rate, and collects answers meanwhile. What stays
- * unanswered for `timeout` is sent again, `retries` times. An ICMP error names its flow by the address and port that it
- * came back to and by the remote that it quotes, so that no payload needs to be quoted.
+ * A round sends to every flow that was not refused, at a bounded rate, and collects answers
+ * meanwhile. What stays unanswered for `timeout` is sent again, `retries` times. An ICMP error
+ * names its flow by the address and port that it came back to and by the remote that it quotes, so
+ * that no payload needs to be quoted.
  *
- * The JSON says: rounds (answered, refused, lost, sent, seconds), answeredEveryRound, samePort (seen at one external
- * endpoint in all rounds), changedPort, splitEndpoints (internal endpoints that different remotes saw at different
- * external ports), the external ports as ranges, ICMP errors by type/code, and the slowest refusal.
+ * The JSON says: rounds (answered, refused, lost, sent, seconds), answeredEveryRound, samePort
+ * (seen at one external endpoint in all rounds), changedPort, splitEndpoints (internal endpoints
+ * that different remotes saw at different external ports), the external ports as ranges, ICMP
+ * errors by type/code, and the slowest refusal.
  */
 #define FLOWS_MAX 4000000
 #define SOURCE_SOCKETS_MAX 8192
@@ -39,7 +42,8 @@ static struct icmp_kind icmp_kinds[32];
 static int icmp_kind_count;
 
 static struct {
-  long flows, endpoints, per_endpoint, addresses, sockets, remotes, rounds, rate, retries, timeout_micros;
+  long flows, endpoints, per_endpoint, addresses, sockets, remotes;
+  long rounds, rate, retries, timeout_micros;
   double pause_seconds;
   uint32_t from, to, run;
   uint16_t port, source_port;
@@ -63,7 +67,10 @@ static int flow_socket(long flow) {
   return (int)(flow / plan.per_endpoint % plan.sockets);
 }
 
-/* Sends one datagram of a flow. An error that an ICMP message left on the socket is not this datagram's: once more. */
+/*
+ * Sends one datagram of a flow. An error that an ICMP message left on the socket is not this
+ * datagram's: once more.
+ */
 static void send_flow(long flow) {
   struct payload payload = {
     .magic = htonl(PAYLOAD_MAGIC), .run = htonl(plan.run),
@@ -82,10 +89,12 @@ static void send_flow(long flow) {
   datagrams_sent++;
 }
 
-static void take_answer(int socket_index, const struct payload *payload, uint32_t local, uint32_t remote) {
+static void take_answer(int socket_index, const struct payload *payload, uint32_t local,
+                        uint32_t remote) {
   long flow = ntohl(payload->flow);
-  if (payload->magic != htonl(PAYLOAD_MAGIC) || payload->run != htonl(plan.run) || flow >= plan.flows ||
-      flow_socket(flow) != socket_index || flow_source(flow) != local || flow_remote(flow) != remote) {
+  if (payload->magic != htonl(PAYLOAD_MAGIC) || payload->run != htonl(plan.run) ||
+      flow >= plan.flows || flow_socket(flow) != socket_index || flow_source(flow) != local ||
+      flow_remote(flow) != remote) {
     foreign++;
     return;
   }
@@ -93,7 +102,8 @@ static void take_answer(int socket_index, const struct payload *payload, uint32_
   if (ntohl(payload->round) != round_now || f->round == round_now) return; /* late or twice */
   uint32_t seen_address = ntohl(payload->seen_address);
   uint16_t seen_port = ntohs(payload->seen_port);
-  if (f->rounds_answered > 0 && (f->seen_address != seen_address || f->seen_port != seen_port)) f->changed = 1;
+  int same = f->seen_address == seen_address && f->seen_port == seen_port;
+  if (f->rounds_answered > 0 && !same) f->changed = 1;
   f->seen_address = seen_address;
   f->seen_port = seen_port;
   f->round = round_now;
@@ -111,7 +121,8 @@ static uint8_t icmp_kind_of(uint8_t type, uint8_t code) {
 }
 
 /* An ICMP error: the flow from `local` at this socket to the remote that the error quotes. */
-static void take_error(int socket_index, uint8_t type, uint8_t code, uint32_t local, uint32_t remote) {
+static void take_error(int socket_index, uint8_t type, uint8_t code, uint32_t local,
+                       uint32_t remote) {
   long address_index = (long)local - (long)plan.from;
   long e = address_index * plan.sockets + socket_index;
   if (address_index < 0 || e >= plan.endpoints) {
@@ -147,7 +158,8 @@ static void drain_errors(int socket_index) {
       struct sock_extended_err error;
       memcpy(&error, CMSG_DATA(c), sizeof error);
       if (error.ee_origin == SO_EE_ORIGIN_ICMP)
-        take_error(socket_index, error.ee_type, error.ee_code, local, ntohl(remote.sin_addr.s_addr));
+        take_error(socket_index, error.ee_type, error.ee_code, local,
+                   ntohl(remote.sin_addr.s_addr));
     }
   }
 }
@@ -162,12 +174,14 @@ static void drain_socket(int socket_index) {
     for (int i = 0; i < RECEIVE_BATCH; i++) {
       vectors[i] = (struct iovec){&payloads[i], sizeof payloads[i]};
       messages[i].msg_hdr = (struct msghdr){
-        .msg_name = &peers[i], .msg_namelen = sizeof peers[i], .msg_iov = &vectors[i], .msg_iovlen = 1,
+        .msg_name = &peers[i], .msg_namelen = sizeof peers[i],
+        .msg_iov = &vectors[i], .msg_iovlen = 1,
         .msg_control = control[i], .msg_controllen = CONTROL_BYTES,
       };
     }
     int count = recvmmsg(flow_sockets[socket_index], messages, RECEIVE_BATCH, 0, NULL);
-    if (count < 0 && errno != EAGAIN && errno != EINTR) continue; /* an ICMP error was reported here; it is in the queue */
+    /* Any other error is that of an ICMP message, which waits in the error queue. */
+    if (count < 0 && errno != EAGAIN && errno != EINTR) continue;
     if (count <= 0) return;
     for (int i = 0; i < count; i++)
       if (messages[i].msg_len == PAYLOAD_BYTES)
@@ -214,11 +228,11 @@ static void run_round(int set, int round) {
   long sent_before = datagrams_sent, expected = 0;
   for (long flow = 0; flow < plan.flows; flow++) expected += flow_waits(flow);
   int64_t started = now_micros();
-  for (long attempt = 0; attempt <= plan.retries && answered_now + refused_now < expected && !stopped; attempt++)
-    send_pass(set, expected);
-  printf("%s{\"answered\":%ld,\"refused\":%ld,\"lost\":%ld,\"sent\":%ld,\"seconds\":%.3f}", round > 1 ? "," : "",
-         answered_now, refused_now, expected - answered_now - refused_now, datagrams_sent - sent_before,
-         (double)(now_micros() - started) / 1e6);
+  for (long attempt = 0; attempt <= plan.retries && !stopped; attempt++)
+    if (answered_now + refused_now < expected) send_pass(set, expected);
+  printf("%s{\"answered\":%ld,\"refused\":%ld,\"lost\":%ld,\"sent\":%ld,\"seconds\":%.3f}",
+         round > 1 ? "," : "", answered_now, refused_now, expected - answered_now - refused_now,
+         datagrams_sent - sent_before, (double)(now_micros() - started) / 1e6);
 }
 
 static void print_flow_totals(void) {
@@ -229,17 +243,17 @@ static void print_flow_totals(void) {
   }
   for (long e = 0; e < plan.endpoints; e++) {
     const struct flow *first = &flows[e * plan.per_endpoint];
+    int differs = 0;
     for (long j = 1; j < plan.per_endpoint; j++)
-      if (first->rounds_answered > 0 && first[j].rounds_answered > 0 && first[j].seen_port != first->seen_port) {
-        split++;
-        break;
-      }
+      if (first->rounds_answered > 0 && first[j].rounds_answered > 0)
+        differs |= first[j].seen_port != first->seen_port;
+    split += differs;
   }
   long same = 0;
   for (long flow = 0; flow < plan.flows; flow++)
     same += flows[flow].rounds_answered == plan.rounds && !flows[flow].changed;
-  printf("\"flows\":%ld,\"endpoints\":%ld,\"answeredEveryRound\":%ld,\"samePort\":%ld,\"changedPort\":%ld,"
-         "\"splitEndpoints\":%ld,\"foreign\":%ld,\"sent\":%ld,",
+  printf("\"flows\":%ld,\"endpoints\":%ld,\"answeredEveryRound\":%ld,\"samePort\":%ld,"
+         "\"changedPort\":%ld,\"splitEndpoints\":%ld,\"foreign\":%ld,\"sent\":%ld,",
          plan.flows, plan.endpoints, every, same, changed, split, foreign, datagrams_sent);
 }
 
@@ -262,8 +276,8 @@ static void read_flow_plan(void) {
   plan.sockets = (plan.endpoints + plan.addresses - 1) / plan.addresses;
   options_end();
   if (plan.sockets > SOURCE_SOCKETS_MAX || plan.source_port + plan.sockets > 65536) {
-    fprintf(stderr, "flows: %ld endpoints on %ld addresses need %ld source ports; give more --addresses\n",
-            plan.endpoints, plan.addresses, plan.sockets);
+    fprintf(stderr, "flows: %ld endpoints on %ld addresses need %ld source ports; %s\n",
+            plan.endpoints, plan.addresses, plan.sockets, "give more --addresses");
     exit(2);
   }
 }
@@ -293,7 +307,8 @@ static int udp_flows(void) {
   print_ports();
   printf(",\"icmp\":{");
   for (int i = 0; i < icmp_kind_count; i++)
-    printf("%s\"%d/%d\":%ld", i > 0 ? "," : "", icmp_kinds[i].type, icmp_kinds[i].code, icmp_kinds[i].flows);
+    printf("%s\"%d/%d\":%ld", i > 0 ? "," : "", icmp_kinds[i].type, icmp_kinds[i].code,
+           icmp_kinds[i].flows);
   printf("},\"refusalSlowestMs\":%.1f}\n", refusal_slowest_micros / 1000.0);
   return 0;
 }

@@ -1,12 +1,14 @@
 /*
- * udp-blast and udp-sink: how many small datagrams a second get through. iperf3 makes two system calls a datagram; this
- * pair makes one for 64. The sink counts from the first datagram to the last, and ends when none came for --idle ms.
+ * udp-blast and udp-sink: how many small datagrams a second get through. iperf3 makes two system
+ * calls a datagram; this pair makes one for 64. The sink counts from the first datagram to the
+ * last, and ends when none came for --idle ms.
  */
 #define RATE_BATCH 64
 #define RATE_BYTES_MAX 1472
 
 static int udp_blast(void) {
-  struct sockaddr_in remote = endpoint(option_address("to", NULL), (uint16_t)option_number("port", "7001", 1, 65535));
+  uint32_t to = option_address("to", NULL);
+  struct sockaddr_in remote = endpoint(to, (uint16_t)option_number("port", "7001", 1, 65535));
   size_t bytes = (size_t)option_number("bytes", "64", 1, RATE_BYTES_MAX);
   int64_t duration = option_number("seconds", "3", 1, 3600) * 1000000;
   int64_t rate = option_number("rate", "100000000", 1, 100000000);
@@ -28,12 +30,14 @@ static int udp_blast(void) {
     if (allowed == 0) usleep(100);
     else {
       int sent = sendmmsg(fd, messages, (unsigned)allowed, 0);
-      if (sent > 0) pace.done += sent; /* an ICMP error ends one call and says nothing about the next */
+      /* An ICMP error ends one call and says nothing about the next. */
+      if (sent > 0) pace.done += sent;
     }
     now = now_micros();
   }
   double seconds = (double)(now - pace.started) / 1e6;
-  printf("{\"sent\":%ld,\"seconds\":%.3f,\"perSecond\":%.0f}\n", (long)pace.done, seconds, (double)pace.done / seconds);
+  printf("{\"sent\":%ld,\"seconds\":%.3f,\"perSecond\":%.0f}\n", (long)pace.done, seconds,
+         (double)pace.done / seconds);
   return 0;
 }
 

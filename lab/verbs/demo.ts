@@ -1,9 +1,11 @@
 /**
- * `portfold demo`: a house, a line with few ports and an internet, in namespaces; then what people do, and what it looks like
- * from the gateway. Ends by itself within a minute and removes what it made.
+ * `portfold demo`: a house, a line with few ports and an internet, in namespaces; then what people
+ * do, and what it looks like from the gateway. Ends by itself within a minute and removes what it
+ * made.
  *
- * Words go to stderr as they happen; the last table, which is the point, goes to stdout. A step whose helper program is
- * missing is named and left out; a step that fails makes the demo fail, after the others have run.
+ * Words go to stderr as they happen; the last table, which is the point, goes to stdout. A step
+ * whose helper program is missing is named and left out; a step that fails makes the demo fail,
+ * after the others have run.
  */
 import type { HostItem, PortItem, Status } from '../../gateway/control/api.ts';
 import { type FlowsResult, startEcho, udpFlows } from '../flows.ts';
@@ -175,7 +177,7 @@ async function showFlows(lab: Lab, flows: number): Promise<string> {
   await startEcho(lab.internet);
   tell(
     'flows',
-    `${number(flows)} UDP flows, each from an address and port of its own, to ${number(remotes)} servers …`,
+    `${number(flows)} UDP flows, each from an endpoint of its own, to ${number(remotes)} servers …`,
   );
   const result = await udpFlows(lab.load, {
     flows,
@@ -198,7 +200,9 @@ function flowsInWords(result: FlowsResult): string {
   );
 }
 
-/** Who holds what, by the control API: the same that `portfold status`, `hosts` and `ports` print. */
+/**
+ * Who holds what, by the control API: the same that `portfold status`, `hosts` and `ports` print.
+ */
 async function printHoldings(gateway: Gateway): Promise<void> {
   const status = await gateway.control.status();
   const hosts = await gateway.control.list('hosts', { sort: '-sessions', limit: HOSTS_SHOWN });

@@ -1,4 +1,7 @@
-/** As many sessions as the table is made for, and what they cost. Runs compiled code, since memory is what is measured. */
+/**
+ * As many sessions as the table is made for, and what they cost. Runs compiled code, since memory
+ * is what is measured.
+ */
 import assert from 'node:assert/strict';
 import { startEcho, startTcpServer, tcpHold, udpFlows } from '../../lab/flows.ts';
 import { portRanges } from '../../lab/lines.ts';

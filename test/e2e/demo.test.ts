@@ -1,4 +1,7 @@
-/** `portfold demo` as a newcomer runs it: it succeeds, says what it cannot, and leaves nothing, even when interrupted. */
+/**
+ * `portfold demo` as a newcomer runs it: it succeeds, says what it cannot, and leaves nothing, even
+ * when interrupted.
+ */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { Background, run, until } from '../../lab/netns.ts';

@@ -28,7 +28,8 @@ describe('forwarding on a MAP-E line, relay by the kernel', () => {
 });
 
 describe('forwarding on a MAP-E line, independent relay, prefix on the link', () => {
-  // This relay shares no code with the gateway or the kernel's tunnel; the CE address is found by neighbour discovery.
+  // This relay shares no code with the gateway or the kernel's tunnel; the CE address is found by
+  // neighbour discovery.
   const bed = withBed({
     line: 'map-e',
     relay: 'socat',

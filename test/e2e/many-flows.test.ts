@@ -1,5 +1,6 @@
 /**
- * 240 ports, 100 remotes, 24,000 flows: every place of the table of external 5-tuples is taken, and each flow keeps its port.
+ * 240 ports, 100 remotes, 24,000 flows: every place of the table of external 5-tuples is taken, and
+ * each flow keeps its port.
  */
 import assert from 'node:assert/strict';
 import { Capture } from '../../lab/audit.ts';
@@ -14,7 +15,10 @@ const LOAD = { flows: FLOWS, addresses: 100, remotes: REMOTES, ratePerSecond: 20
 const FULL_REMOTE = '198.18.0.1';
 const QUIET_REMOTE = '198.18.200.1';
 const PORT_RANGES = portRanges('map-e').map(([first, last]) => `${first}-${last}`);
-/** "At once": a search that ends in a refusal takes microseconds; the rest is two processors that do everything. */
+/**
+ * "At once": a search that ends in a refusal takes microseconds; the rest is two processors that do
+ * everything.
+ */
 const REFUSAL_MS_MAX = 200;
 
 describe('24,000 flows through 240 ports', () => {
@@ -26,7 +30,7 @@ describe('24,000 flows through 240 ports', () => {
     capture = await Capture.start(bed.lab);
   });
 
-  it('all answered, and again ten seconds later at the same port, and what is too much is refused', async () => {
+  it('all answered, ten seconds later at the same port; what is too much is refused', async () => {
     const [h1, h2] = bed.lab.hosts;
     const flows = udpFlows(bed.lab.load, { ...LOAD, rounds: 3, pauseSeconds: 10 });
     await until(
@@ -98,7 +102,8 @@ describe('12,000 endpoints with two remotes each through 240 ports', () => {
     assert.equal(result.samePort, FLOWS, JSON.stringify(result));
     const { counters } = await bed.gateway.control.status();
     assert.equal(counters.sessionsRefused, 0);
-    // A session is diverted where its endpoint's port is taken towards that remote, so both counts tell the same.
+    // A session is diverted where its endpoint's port is taken towards that remote, so both counts
+    // tell the same.
     assert.equal(counters.sessionsDiverted, result.splitEndpoints);
     const share = (100 * counters.sessionsDiverted) / FLOWS;
     console.log(

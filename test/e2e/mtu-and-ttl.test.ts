@@ -1,4 +1,7 @@
-/** Packets that are too big or too old are answered by whoever must, from an address that the LAN host can see. */
+/**
+ * Packets that are too big or too old are answered by whoever must, from an address that the LAN
+ * host can see.
+ */
 import assert from 'node:assert/strict';
 import { ADDRESS, MAP_E } from '../../lab/lines.ts';
 import { download, ping, startWebServer, tracepath } from '../../lab/services.ts';

@@ -1,4 +1,7 @@
-/** What the gateway cannot do it says in one sentence with what to do, ends with the right code, and leaves nothing behind. */
+/**
+ * What the gateway cannot do it says in one sentence with what to do, ends with the right code, and
+ * leaves nothing behind.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { Gateway } from '../../lab/gateway.ts';

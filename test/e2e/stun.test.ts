@@ -1,6 +1,6 @@
 /**
- * Sharing ports and endpoint-independent mapping at once: coturn's own client must find both hosts endpoint-independent, whoever
- * came first, while every place of the port set is in use.
+ * Sharing ports and endpoint-independent mapping at once: coturn's own client must find both hosts
+ * endpoint-independent, whoever came first, while every place of the port set is in use.
  */
 import assert from 'node:assert/strict';
 import { startEcho, udpFlows } from '../../lab/flows.ts';

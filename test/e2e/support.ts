@@ -1,9 +1,11 @@
 /**
- * What the end-to-end tests share: a bed (lab and gateway) that stands for one `describe`, and a few conditions.
+ * What the end-to-end tests share: a bed (lab and gateway) that stands for one `describe`, and a
+ * few conditions.
  *
- *   const bed = withBed({ line: 'map-e' });       registers before() and after(); bed.lab and bed.gateway inside tests
+ *   const bed = withBed({ line: 'map-e' });       registers before() and after()
  *
- * A test that cannot run for want of a program is pending; with CI=true it fails, since there everything must run.
+ * A test that cannot run for want of a program is pending; with CI=true it fails, since there
+ * everything must run.
  */
 import assert from 'node:assert/strict';
 import type { Audit } from '../../lab/audit.ts';

@@ -1,4 +1,7 @@
-/** The host's settings are as before once the gateway has ended, however it was set up, and even if it was killed. */
+/**
+ * The host's settings are as before once the gateway has ended, however it was set up, and even if
+ * it was killed.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { Capture } from '../../lab/audit.ts';
@@ -56,7 +59,7 @@ for (const line of ['map-e', 'address'] as const)
 describe('a gateway that was killed', () => {
   const bed = withBed({ line: 'map-e', start: false, programs: ['tcpdump'] });
 
-  it('leaks nothing, is adopted by the next one, which then leaves everything as it was', async () => {
+  it('leaks nothing; the next one adopts it and then leaves everything as it was', async () => {
     const before = await hostState(bed.lab.gateway);
     const capture = await Capture.start(bed.lab);
     await bed.gateway.start();

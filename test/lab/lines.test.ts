@@ -1,4 +1,7 @@
-/** The lab's own opinion of the two lines, held against the configuration that the gateway makes of them. */
+/**
+ * The lab's own opinion of the two lines, held against the configuration that the gateway makes of
+ * them.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

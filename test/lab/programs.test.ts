@@ -1,4 +1,7 @@
-/** Which Debian package holds which program is said twice, in TypeScript and in bash; both must say the same. */
+/**
+ * Which Debian package holds which program is said twice, in TypeScript and in bash; both must say
+ * the same.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
