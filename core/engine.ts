@@ -19,6 +19,7 @@ import { COUNTER_DROPS, Counter } from './table/counters.ts';
 import type { NatTable } from './table/nat-table.ts';
 import { type CompleteChecksum, Context, type LanNetwork, type Line } from './translate/context.ts';
 import { afterFirst, beforeFirst, laterFragment } from './translate/fragments.ts';
+import { towardsOwnAddress } from './translate/hairpin.ts';
 import { inbound } from './translate/inbound.ts';
 import { outbound } from './translate/outbound.ts';
 import { tunnelPacket } from './translate/tunnel-error.ts';
@@ -113,7 +114,7 @@ function translate(ctx: Context, descriptor: number): number {
   let verdict: number;
   if (isInbound) verdict = inbound(ctx, descriptor, at, l4, l4Bytes);
   else if (toUs) verdict = towardsOwnAddress(ctx, descriptor, at, l4, l4Bytes);
-  else verdict = outbound(ctx, descriptor, at, l4, l4Bytes);
+  else verdict = outbound(ctx, descriptor, at, l4, l4Bytes, line.mtu, line.restoreHopsOutbound);
   if (fragment !== 0) afterFirst(ctx, descriptor, verdict, isInbound);
   return verdict;
 }
@@ -133,23 +134,4 @@ function hasTransportHeader(bytes: Uint8Array, at: number, l4: number, l4Bytes: 
     default:
       return true;
   }
-}
-
-/**
- * From the LAN to our own external address. A port of the set leads back into the LAN (hairpin); on a shared address any other port is
- * a neighbour's, and the packet goes out like any other.
- */
-function towardsOwnAddress(
-  ctx: Context,
-  descriptor: number,
-  at: number,
-  l4: number,
-  l4Bytes: number,
-): number {
-  const { bytes } = ctx.frames;
-  const protocol = bytes[at + IPV4_PROTOCOL];
-  const hasPorts = protocol === PROTOCOL_TCP || protocol === PROTOCOL_UDP;
-  if (!ctx.line.isShared || !hasPorts) return ctx.drop(Drop.Hairpin);
-  if (ctx.parts.ports.set.numberOf(readU16(bytes, l4 + 2)) >= 0) return ctx.drop(Drop.Hairpin);
-  return outbound(ctx, descriptor, at, l4, l4Bytes);
 }

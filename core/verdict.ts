@@ -33,15 +33,14 @@ export const Drop = {
   IcmpBadChecksum: 19,
   IcmpBadQuote: 20,
   IcmpErrorWithoutSession: 21,
-  Hairpin: 22,
-  KernelChatter: 23,
-  TunnelPacketNotAccepted: 24,
-  TunnelErrorWithoutSession: 25,
-  AnswerLimited: 26,
-  FragmentWithoutFirst: 27,
-  FragmentOverlapsHeader: 28,
-  FragmentRoom: 29,
-  TunnelReassembly: 30,
+  KernelChatter: 22,
+  TunnelPacketNotAccepted: 23,
+  TunnelErrorWithoutSession: 24,
+  AnswerLimited: 25,
+  FragmentWithoutFirst: 26,
+  FragmentOverlapsHeader: 27,
+  FragmentRoom: 28,
+  TunnelReassembly: 29,
 } as const;
 
 export type DropReason = (typeof Drop)[keyof typeof Drop];
@@ -91,7 +90,6 @@ export const DROP_MEANING: readonly (readonly [name: keyof typeof Drop, meaning:
     'An ICMP error whose quoted packet is cut short or has a wrong header checksum.',
   ],
   ['IcmpErrorWithoutSession', 'An ICMP error about a packet that belongs to no session.'],
-  ['Hairpin', 'From the LAN to a port of our own external address, which leads back into the LAN.'],
   [
     'KernelChatter',
     'What the kernel itself says into the TUN (router solicitations, multicast reports).',

@@ -9,7 +9,7 @@
  * Key: source, destination, identification, protocol, direction, as they were before translation.
  *
  *   Known, 8 words:    0 source  1 destination  2 identification<<16 | protocol<<8 | direction  3 tick
- *                      4 new address  5 address delta<<16 | new identification  6 in use  7 spare
+ *                      4 new source  5 new destination  6 address delta<<16 | new identification  7 in use
  *   Waiting, 8 words:  0 … 3 the same  4 length (0: free)
  */
 import { HashIndex, hash3 } from './hash-index.ts';
@@ -64,7 +64,8 @@ export class FragmentTable {
     destination: number,
     key: number,
     tick: number,
-    newAddress: number,
+    newSource: number,
+    newDestination: number,
     delta: number,
     newId: number,
   ): void {
@@ -74,29 +75,34 @@ export class FragmentTable {
       const entry = this.knownHand;
       this.knownHand = (entry + 1) % KNOWN_MAX;
       at = entry * WORDS;
-      if (known[at + 6] !== 0)
+      if (known[at + 7] !== 0)
         this.index.remove(hash3(known[at], known[at + 1], known[at + 2], seed), entry);
       known[at] = source;
       known[at + 1] = destination;
       known[at + 2] = key;
-      known[at + 6] = 1;
+      known[at + 7] = 1;
       this.index.insert(hash3(source, destination, key, seed), entry);
     }
     known[at + 3] = tick;
-    known[at + 4] = newAddress;
-    known[at + 5] = (delta << 16) | newId;
+    known[at + 4] = newSource;
+    known[at + 5] = newDestination;
+    known[at + 6] = (delta << 16) | newId;
   }
 
-  newAddress(at: number): number {
+  newSource(at: number): number {
     return this.known[at + 4];
   }
 
+  newDestination(at: number): number {
+    return this.known[at + 5];
+  }
+
   delta(at: number): number {
-    return this.known[at + 5] >>> 16;
+    return this.known[at + 6] >>> 16;
   }
 
   newId(at: number): number {
-    return this.known[at + 5] & 0xffff;
+    return this.known[at + 6] & 0xffff;
   }
 
   /** Keeps a later fragment until its first one comes; false if it is too long. The oldest gives way. */

@@ -13,10 +13,11 @@ import { FRAME_LENGTH, FRAME_OFFLOAD, FRAME_OFFSET, VNET_HEADER_BYTES } from '..
 import { Counter } from '../table/counters.ts';
 import { ANSWERED, Drop } from '../verdict.ts';
 import { readI32, readU16, writeI32, writeU16 } from '../wire/bytes.ts';
-import { sumBytes } from '../wire/checksum.ts';
+import { replaceWord, sumBytes } from '../wire/checksum.ts';
 import {
   ICMP_CHECKSUM,
   ICMP_CODE,
+  ICMP_ECHO_REPLY,
   ICMP_HEADER_BYTES,
   ICMP_ID,
   ICMP_TIME_EXCEEDED,
@@ -31,6 +32,7 @@ import {
   finishIpv4Header,
   IPV4_DESTINATION,
   IPV4_FRAGMENT,
+  IPV4_FRAGMENT_BITS,
   IPV4_HEADER_BYTES,
   IPV4_OFFSET_BITS,
   IPV4_PROTOCOL,
@@ -41,6 +43,7 @@ import {
   ipv4HeaderBytes,
   isUnroutable,
   PROTOCOL_ICMP,
+  setTtl,
 } from '../wire/ipv4.ts';
 import type { Context } from './context.ts';
 
@@ -71,6 +74,24 @@ export const answerTooBig = (ctx: Context, descriptor: number, mtu: number): num
 /** Answers "time exceeded" (11/0). */
 export const answerExpired = (ctx: Context, descriptor: number): number =>
   answer(ctx, descriptor, Drop.TtlExpired, ICMP_TIME_EXCEEDED, 0, 0);
+
+/** Answers an echo request to our own address (RFC 1122 section 3.2.2.6): the two addresses change places, the payload stays. */
+export function answerEcho(ctx: Context, descriptor: number, at: number, icmp: number): number {
+  const { bytes, descriptors } = ctx.frames;
+  const sender = readI32(bytes, at + IPV4_SOURCE);
+  if (isUnroutable(sender)) return ctx.drop(Drop.UnroutableDestination);
+  // A part of an echo cannot be answered.
+  if ((readU16(bytes, at + IPV4_FRAGMENT) & IPV4_FRAGMENT_BITS) !== 0)
+    return ctx.drop(Drop.NoSession);
+  if (!ctx.mayAnswer(sender)) return ctx.drop(Drop.AnswerLimited);
+  writeI32(bytes, at + IPV4_SOURCE, readI32(bytes, at + IPV4_DESTINATION));
+  writeI32(bytes, at + IPV4_DESTINATION, sender);
+  setTtl(bytes, at, ANSWER_TTL);
+  replaceWord(bytes, icmp, ICMP_ECHO_REPLY << 8, icmp + ICMP_CHECKSUM, icmp);
+  descriptors[descriptor + FRAME_OFFLOAD] = 0;
+  ctx.counters[Counter.PacketsAnswered]++;
+  return ANSWERED;
+}
 
 /**
  * Turns the frame into an ICMP error about itself.

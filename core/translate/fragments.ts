@@ -21,7 +21,7 @@ import {
   VNET_NEEDS_CSUM,
 } from '../frames.ts';
 import { Drop, FORWARDED } from '../verdict.ts';
-import { readI32, readU16, readU16le, writeU16 } from '../wire/bytes.ts';
+import { readI32, readU16, readU16le, writeI32, writeU16 } from '../wire/bytes.ts';
 import { addressDelta, fold, replaceWord } from '../wire/checksum.ts';
 import {
   finishIpv4Header,
@@ -77,11 +77,20 @@ export function afterFirst(
   const { source, destination, key } = noted;
   const at = descriptors[descriptor + FRAME_OFFSET];
   if (verdict === FORWARDED) {
-    const before = isInbound ? destination : source;
-    const after = readI32(bytes, at + (isInbound ? IPV4_DESTINATION : IPV4_SOURCE));
-    const delta = fold(addressDelta(before, after));
+    const newSource = readI32(bytes, at + IPV4_SOURCE);
+    const newDestination = readI32(bytes, at + IPV4_DESTINATION);
+    const delta = fold(addressDelta(source, newSource) + addressDelta(destination, newDestination));
     const newId = readU16(bytes, at + IPV4_ID);
-    fragments.remember(source, destination, key, table.tick, after, delta, newId);
+    fragments.remember(
+      source,
+      destination,
+      key,
+      table.tick,
+      newSource,
+      newDestination,
+      delta,
+      newId,
+    );
   }
   if (fragments.waitingCount === 0) return;
   let slot = fragments.nextWaiting(0, source, destination, key);
@@ -126,17 +135,21 @@ export function laterFragment(
     return waits ? ~Drop.FragmentWithoutFirst : ctx.drop(Drop.FragmentRoom);
   }
 
-  const address = fragments.newAddress(entry);
-  const delta = fragments.delta(entry);
+  // Both addresses are written: in a hairpin both change, else one stays what it was.
+  const newDestination = fragments.newDestination(entry);
+  writeI32(bytes, at + IPV4_DESTINATION, newDestination);
+  const isHairpin = !isInbound && newDestination !== destination;
+  const hops = isInbound || isHairpin ? line.restoreHopsInbound : line.restoreHopsOutbound;
+  const newSource = fragments.newSource(entry);
+  rewriteHeader(bytes, at, at + IPV4_SOURCE, newSource, fragments.delta(entry), hops);
   if (isInbound) {
-    rewriteHeader(bytes, at, at + IPV4_DESTINATION, address, delta, line.restoreHopsInbound);
     ctx.countInbound(length);
     return FORWARDED;
   }
   setIdentification(bytes, at, fragments.newId(entry));
-  rewriteHeader(bytes, at, at + IPV4_SOURCE, address, delta, line.restoreHopsOutbound);
   ctx.countOutbound(length);
-  return length > line.mtu && line.fragmentsHere ? cutToMtu(ctx, descriptor) : FORWARDED;
+  const isCut = length > line.mtu && line.fragmentsHere && !isHairpin;
+  return isCut ? cutToMtu(ctx, descriptor) : FORWARDED;
 }
 
 /** Gives a packet another identification. */

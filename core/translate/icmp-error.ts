@@ -98,8 +98,14 @@ export function findQuotedOutbound(ctx: Context, quote: number): number {
   );
 }
 
-/** An error from the LAN about a packet that we delivered. */
-export function errorOutbound(ctx: Context, at: number, icmp: number, icmpBytes: number): number {
+/** An error from the LAN about a packet that we delivered. @param hops to give back */
+export function errorOutbound(
+  ctx: Context,
+  at: number,
+  icmp: number,
+  icmpBytes: number,
+  hops: number,
+): number {
   const { bytes } = ctx.frames;
   const { line } = ctx;
   const source = readI32(bytes, at + IPV4_SOURCE);
@@ -118,7 +124,7 @@ export function errorOutbound(ctx: Context, at: number, icmp: number, icmpBytes:
     at + IPV4_SOURCE,
     line.externalAddress,
     fold(addressDelta(source, line.externalAddress)),
-    line.restoreHopsOutbound,
+    hops,
   );
   ctx.counters[Counter.IcmpErrorsTranslated]++;
   ctx.countOutbound(end - at);

@@ -34,6 +34,7 @@ import {
   PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
 import { TCP_FLAGS, TCP_SYN } from '../wire/tcp.ts';
+import { answerEcho } from './answer.ts';
 import type { Context } from './context.ts';
 import { errorInbound } from './icmp-error.ts';
 import { clampMss } from './mss.ts';
@@ -61,8 +62,8 @@ export function inbound(
   } else if (protocol !== PROTOCOL_ICMP) return ctx.drop(Drop.ProtocolNotTranslated);
   else if (bytes[l4] === ICMP_ECHO_REPLY) externalPort = readU16(bytes, l4 + ICMP_ID);
   else if (isTranslatedError(bytes[l4])) return errorInbound(ctx, at, l4, l4Bytes);
-  else
-    return ctx.drop(bytes[l4] === ICMP_ECHO_REQUEST ? Drop.NoSession : Drop.IcmpTypeNotTranslated);
+  else if (bytes[l4] === ICMP_ECHO_REQUEST) return answerEcho(ctx, descriptor, at, l4);
+  else return ctx.drop(Drop.IcmpTypeNotTranslated);
 
   const { sessions } = ctx.parts;
   const external = (externalPort << 16) | (line.externalIndex << 8) | protocol;
@@ -132,7 +133,9 @@ function toOwner(
   if (number < 0) return ctx.drop(Drop.NotInPortSet);
   const owner = ports.owner(ports.group(line.externalIndex, protocol), number);
   if (owner < 0) return ctx.drop(Drop.NoSession);
-  if (!permits.admits(owner, source)) return ctx.drop(Drop.FilteredByOwner);
+  // A hairpin comes with our own address as source: hosts of the LAN are let in.
+  const isHairpin = source === line.externalAddress;
+  if (!isHairpin && !permits.admits(owner, source)) return ctx.drop(Drop.FilteredByOwner);
 
   const m = owner << MAPPING_SHIFT;
   const internalAddress = mappings.words[m + M_INTERNAL_ADDRESS];

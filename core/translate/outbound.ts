@@ -46,6 +46,7 @@ import { trackOutbound } from './tcp-state.ts';
  * Translates one packet from the LAN side.
  * @param descriptor first word of its descriptor; @param at offset of the IP header; @param l4 of the transport header
  * @param l4Bytes transport header and payload; lengths were checked by the engine
+ * @param mtu of the way that the packet takes; @param hops to give back
  */
 export function outbound(
   ctx: Context,
@@ -53,6 +54,8 @@ export function outbound(
   at: number,
   l4: number,
   l4Bytes: number,
+  mtu: number,
+  hops: number,
 ): number {
   const { bytes, descriptors } = ctx.frames;
   const { line } = ctx;
@@ -64,14 +67,14 @@ export function outbound(
   if (protocol === PROTOCOL_TCP || protocol === PROTOCOL_UDP) ports = readI32(bytes, l4);
   else if (protocol !== PROTOCOL_ICMP) return refuseProtocol(ctx, descriptor, source, destination);
   else if (bytes[l4] === ICMP_ECHO_REQUEST) ports = readU16(bytes, l4 + ICMP_ID) << 16;
-  else if (isIcmpError(bytes[l4])) return errorOutbound(ctx, at, l4, l4Bytes);
+  else if (isIcmpError(bytes[l4])) return errorOutbound(ctx, at, l4, l4Bytes, hops);
   else return ctx.drop(Drop.IcmpTypeNotTranslated);
 
   if (bytes[at + IPV4_TTL] === 0) return answerExpired(ctx, descriptor);
   const offload = descriptors[descriptor + FRAME_OFFLOAD];
   const length = descriptors[descriptor + FRAME_LENGTH];
-  if (length > line.mtu && !fitsLine(bytes, at, l4, length, offload, line.mtu))
-    return answerTooBig(ctx, descriptor, line.mtu);
+  if (length > mtu && !fitsLine(bytes, at, l4, length, offload, mtu))
+    return answerTooBig(ctx, descriptor, mtu);
 
   const { sessions } = ctx.parts;
   let session = sessions.findInternal(source, destination, ports, protocol);
@@ -84,7 +87,7 @@ export function outbound(
   const s = session << SESSION_SHIFT;
   const virtioFlags = offload & 0xff;
   if (protocol === PROTOCOL_TCP) {
-    if ((bytes[l4 + TCP_FLAGS] & TCP_SYN) !== 0 && clampMss(bytes, l4, line.mtu, virtioFlags))
+    if ((bytes[l4 + TCP_FLAGS] & TCP_SYN) !== 0 && clampMss(bytes, l4, mtu, virtioFlags))
       ctx.counters[Counter.MssClamped]++;
     trackOutbound(words, s, bytes, l4, l4Bytes);
   } else words[s + S_PACKETS_OUT]++;
@@ -93,14 +96,7 @@ export function outbound(
   const addressSum = deltas >>> 16;
   const externalPort = words[s + S_EXTERNAL] >>> 16;
   rewriteTransport(bytes, l4, protocol, l4, externalPort, addressSum, deltas & 0xffff, virtioFlags);
-  rewriteHeader(
-    bytes,
-    at,
-    at + IPV4_SOURCE,
-    line.externalAddress,
-    addressSum,
-    line.restoreHopsOutbound,
-  );
+  rewriteHeader(bytes, at, at + IPV4_SOURCE, line.externalAddress, addressSum, hops);
 
   words[s + S_LAST_SEEN] = ctx.table.tick;
   // Rounded by noise from the header checksum, so that small packets are counted without bias.
@@ -111,7 +107,7 @@ export function outbound(
   if (!mayFragment) return FORWARDED;
   setIdentification(bytes, at, ctx.nextIdentification());
   const isSuperpacket = ((offload >>> 8) & 0x7f) !== GSO_NONE;
-  return length > line.mtu && line.fragmentsHere && !isSuperpacket
+  return length > mtu && line.fragmentsHere && !isSuperpacket
     ? cutToMtu(ctx, descriptor)
     : FORWARDED;
 }
