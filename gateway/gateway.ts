@@ -8,10 +8,10 @@
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Arena, arenaBytes } from '../core/table/arena.ts';
+import { Arena, arenaBytes, IDENTITY_WORDS } from '../core/table/arena.ts';
 import { Counter } from '../core/table/counters.ts';
 import { PortSet } from '../core/table/port-set.ts';
 import type { LanNetwork, Line } from '../core/translate/context.ts';
@@ -107,7 +107,7 @@ export class Gateway implements ControlSource {
     const set = new PortSet(this.line.ports);
     const line = this.engineLine();
     const lans = engineLans(this.host);
-    this.makeArena(set, line);
+    const adopt = this.openArena(set, line);
     const lanNames = this.host.lanNetworks.map((network) => network.lan);
     const { timers } = standardPolicy(config.policy.preset);
     const arena = this.arena as Arena;
@@ -125,30 +125,36 @@ export class Gateway implements ControlSource {
         line,
         lans,
         preset: config.policy.preset,
+        adopt,
       },
       this.options.onFailure,
     );
-    if (!this.datapath.arenaIsLocked)
+    const { restored, dropped } = this.datapath.ready;
+    if (adopt) logger.info({ restored, dropped }, 'sessions of the predecessor taken over');
+    if (!this.datapath.ready.arenaIsLocked)
       logger.debug('the arena could not be locked into memory and may be swapped out');
     this.eventTimer = setInterval(() => this.logEvents(), EVENT_POLL_MILLISECONDS);
     this.state = 'forwarding';
     logger.info(this.describe(), `forwarding ${this.wan.name}`);
   }
 
-  /** Ends everything that runs and undoes what was changed on the host. */
-  async stop(): Promise<void> {
+  /**
+   * Ends everything that runs and undoes what was changed on the host.
+   * @param handover leave host settings and sessions in place for a successor
+   */
+  async stop(handover = false): Promise<void> {
     const { config, logger } = this.options;
     this.state = 'stopping';
     clearInterval(this.eventTimer);
     await this.datapath?.stop();
-    if (this.hostIsSet) {
+    if (this.hostIsSet && !handover) {
       try {
         await undoHostOrThrow(config.gateway.runtimeDirectory);
       } catch (error) {
         logger.error(`not everything on the host could be undone: ${(error as Error).message}`);
       }
     }
-    if (this.arenaPath !== '') rmSync(this.arenaPath, { force: true });
+    if (this.arenaPath !== '' && !handover) rmSync(this.arenaPath, { force: true });
     await this.server?.close();
     this.lock?.release();
   }
@@ -193,16 +199,24 @@ export class Gateway implements ControlSource {
     };
   }
 
-  private makeArena(set: PortSet, line: Line): void {
+  /** Maps the arena: a predecessor's, if it was made for the same line, else a new one. True if it was there. */
+  private openArena(set: PortSet, line: Line): boolean {
     const { config } = this.options;
     const { runtimeDirectory, capacity } = config.gateway;
     const shape = { capacity, portCount: set.count, externalCount: 1 };
     const path = arenaPathFor(runtimeDirectory);
+    const identity = arenaIdentity(this.line.ports);
+    this.arenaPath = path;
+    if (statSync(path, { throwIfNoEntry: false })?.size === arenaBytes(shape)) {
+      const { buffer } = mapArena(path, arenaBytes(shape), { create: false });
+      this.arena = new Arena(buffer, shape);
+      if (this.arena.isFor([line.externalAddress], identity)) return true;
+    }
     rmSync(path, { force: true });
     const { buffer } = mapArena(path, arenaBytes(shape), { create: true });
-    this.arenaPath = path;
     this.arena = new Arena(buffer, shape);
-    this.arena.format(bootMilliseconds(), [line.externalAddress]);
+    this.arena.format(bootMilliseconds(), [line.externalAddress], identity);
+    return false;
   }
 
   private logEvents(): void {
@@ -359,6 +373,13 @@ function arenaPathFor(runtimeDirectory: string): string {
   if (isTmpfs(runtimeDirectory)) return join(runtimeDirectory, 'arena');
   const name = createHash('sha256').update(runtimeDirectory).digest('hex').slice(0, 12);
   return join(SHARED_MEMORY, `portfold-${name}`);
+}
+
+/** What an arena must have been made for to be taken over: this boot, since its clock counts from there, and this port set. */
+function arenaIdentity(ports: Uint16Array): Int32Array {
+  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  const digest = createHash('sha256').update(boot).update(ports).digest();
+  return Int32Array.from({ length: IDENTITY_WORDS }, (_, i) => digest.readInt32LE(i * 4));
 }
 
 function lineMtu(wan: WanConfig, host: HostResult): number {

@@ -16,7 +16,7 @@ import { Flag, State } from '../state.ts';
 import { S_COMMIT, S_CREATED, S_SEQUENCE_OUT, S_TIMESTAMP } from './arena.ts';
 import { hasBit, randomFree } from './bits.ts';
 import { Counter } from './counters.ts';
-import { HOST_OWNED, HOST_SHIFT } from './hosts.ts';
+import { HOST_OTHERS, HOST_OWNED, HOST_SHIFT } from './hosts.ts';
 import type { TableParts } from './parts.ts';
 import { REFUSE_TICKS_MAX } from './remotes.ts';
 import { SESSION_SHIFT } from './sessions.ts';
@@ -86,7 +86,8 @@ export class Allocator {
 
     if ((isPeer || !sharing) && (mapping < 0 || !mappings.isOwner(mapping))) {
       const ownedMax = (set.count * this.policy.ownedShare256) >> 8;
-      const hostOwned = hosts.words[(host << HOST_SHIFT) + HOST_OWNED];
+      // Hosts that share a record cannot be told apart, so no limit of a single host holds for them.
+      const hostOwned = host === HOST_OTHERS ? 0 : hosts.words[(host << HOST_SHIFT) + HOST_OWNED];
       if (ports.ownedCount[group] < ownedMax && hostOwned < this.policy.ownedPerHostMax) {
         const number = this.claim(group, remoteAddress, remotePort, low);
         if (number >= 0) {

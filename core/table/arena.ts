@@ -89,8 +89,9 @@ export const H_EXTERNAL_COUNT = 4;
 export const H_HOST_CAPACITY = 5;
 export const H_TICK = 6;
 export const H_EPOCH_MS = 8;
-/** Boot id, 4 words. */
-export const H_BOOT_ID = 12;
+/** A hash of what the arena was made for besides: the boot and the port set. */
+export const H_IDENTITY = 12;
+export const IDENTITY_WORDS = 5;
 /** External addresses, up to 256 words. */
 export const H_EXTERNAL_ADDRESSES = 64;
 
@@ -167,19 +168,46 @@ export class Arena {
     this.remotes = words(at.remotes, at.end);
   }
 
-  /** Writes the header of a new arena. @param epochMs boot-time clock at tick 0 */
-  format(epochMs: number, externalAddresses: readonly number[]): void {
-    const { header, shape } = this;
-    header[H_LAYOUT] = LAYOUT_VERSION;
-    header[H_CAPACITY] = shape.capacity;
-    header[H_PORT_COUNT] = shape.portCount;
-    header[H_EXTERNAL_COUNT] = shape.externalCount;
-    header[H_HOST_CAPACITY] = hostCapacity(shape.capacity);
-    externalAddresses.forEach((address, index) => {
-      header[H_EXTERNAL_ADDRESSES + index] = address;
+  /**
+   * Writes the header of a new arena.
+   * @param epochMs boot-time clock at tick 0; @param identity IDENTITY_WORDS words, see H_IDENTITY
+   */
+  format(epochMs: number, externalAddresses: readonly number[], identity: Int32Array): void {
+    const { header } = this;
+    this.fields(externalAddresses, identity).forEach(([at, value]) => {
+      header[at] = value;
     });
     this.headerDoubles[H_EPOCH_MS / 2] = epochMs;
     header[H_MAGIC] = ARENA_MAGIC;
+  }
+
+  /** True if the arena was made for the same layout, shape, addresses, ports and boot: its records may be taken over. */
+  isFor(externalAddresses: readonly number[], identity: Int32Array): boolean {
+    const { header } = this;
+    return (
+      header[H_MAGIC] === ARENA_MAGIC &&
+      this.fields(externalAddresses, identity).every(([at, value]) => header[at] === value)
+    );
+  }
+
+  /** Header words that say what the arena is for. */
+  private fields(
+    externalAddresses: readonly number[],
+    identity: Int32Array,
+  ): [at: number, value: number][] {
+    const { shape } = this;
+    return [
+      [H_LAYOUT, LAYOUT_VERSION],
+      [H_CAPACITY, shape.capacity],
+      [H_PORT_COUNT, shape.portCount],
+      [H_EXTERNAL_COUNT, shape.externalCount],
+      [H_HOST_CAPACITY, hostCapacity(shape.capacity)],
+      ...externalAddresses.map((address, index): [number, number] => [
+        H_EXTERNAL_ADDRESSES + index,
+        address,
+      ]),
+      ...Array.from(identity, (word, index): [number, number] => [H_IDENTITY + index, word]),
+    ];
   }
 
   get epochMs(): number {

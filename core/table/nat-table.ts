@@ -40,6 +40,7 @@ import { HOST_ADDRESS, HOST_MAPPINGS, HOST_OWNED, HOST_REFUSED, HOST_SHIFT } fro
 import { MAPPING_SHIFT } from './mappings.ts';
 import type { TableParts } from './parts.ts';
 import { PROTOCOLS, protocolIndexOf } from './protocols.ts';
+import { type Restored, restore } from './restore.ts';
 import { SESSION_SHIFT } from './sessions.ts';
 
 /** The whole table is swept once in this time. */
@@ -67,6 +68,14 @@ export class NatTable {
     this.sweptMs = nowMs;
     this.setClock(nowMs);
     this.allocator = new Allocator(parts, policy, (session) => this.end(session));
+  }
+
+  /** Takes over the records that lie in the arena. Once, before the first packet. */
+  restore(): Restored {
+    const restored = restore(this.parts, this.tick);
+    this.sessionsNow.set(restored.byProtocol);
+    this.publish();
+    return restored;
   }
 
   /** Sets the tick from the boot-time clock, in milliseconds. Once per batch. */

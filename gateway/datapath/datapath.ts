@@ -12,13 +12,14 @@ export class Datapath {
   private readonly wakeToken: WakeToken;
   private readonly ended: Promise<void>;
   private isStopping = false;
-  readonly arenaIsLocked: boolean;
+  /** What the worker said when it was ready. */
+  readonly ready: WorkerReady;
 
   private constructor(worker: Worker, control: Int32Array, ready: WorkerReady) {
     this.worker = worker;
     this.control = control;
     this.wakeToken = ready.wakeToken as WakeToken;
-    this.arenaIsLocked = ready.arenaIsLocked;
+    this.ready = ready;
     this.ended = new Promise((resolve) => worker.once('exit', () => resolve()));
   }
 

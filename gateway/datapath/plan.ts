@@ -11,6 +11,8 @@ export interface DatapathPlan {
   line: Line;
   lans: LanNetwork[];
   preset: 'home' | 'rfc';
+  /** The arena holds a predecessor's records. */
+  adopt: boolean;
   /** Shared words, CONTROL_…. */
   control: SharedArrayBuffer;
 }
@@ -26,4 +28,7 @@ export interface WorkerReady {
   wakeToken: number;
   /** The arena's pages cannot be swapped out. */
   arenaIsLocked: boolean;
+  /** Sessions taken over, and those that were impossible. */
+  restored: number;
+  dropped: number;
 }

@@ -39,12 +39,19 @@ const { buffer, locked } = mapArena(plan.arenaPath, plan.arenaBytes, {
 const random = new RandomSource((words) => randomFillSync(words));
 const parts = makeParts(new Arena(buffer, shape), set, random);
 const table = new NatTable(parts, standardPolicy(plan.preset), bootMilliseconds());
+const restored = plan.adopt ? table.restore() : undefined;
 
 const frames = new Frames(BATCH_BYTES, BATCH_FRAMES, SPARE_BYTES, SPARE_FRAMES);
 const engine = new Engine(table, plan.line, plan.lans, frames, completeChecksum);
 const tun = new TunDevice(plan.tun, { persist: true });
 tun.register(frames);
-const ready: WorkerReady = { type: 'ready', wakeToken: tun.wakeToken, arenaIsLocked: locked };
+const ready: WorkerReady = {
+  type: 'ready',
+  wakeToken: tun.wakeToken,
+  arenaIsLocked: locked,
+  restored: restored?.sessions ?? 0,
+  dropped: restored?.dropped ?? 0,
+};
 parentPort?.postMessage(ready);
 
 forward(tun, engine, new Int32Array(plan.control), bootMilliseconds);

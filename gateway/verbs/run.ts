@@ -8,6 +8,8 @@ import { makeLogger } from '../log.ts';
 export interface RunOptions {
   config: string;
   socket: string;
+  /** At the end leave host settings and sessions in place for a successor. */
+  handover?: boolean;
 }
 
 /** Resolves with the exit code when the gateway has ended. */
@@ -44,8 +46,11 @@ export async function run(options: RunOptions): Promise<number> {
   sdNotify('READY=1');
   const exitCode = await ended;
   sdNotify('STOPPING=1');
-  await gateway.stop();
-  logger.info('ended; the host is as it was before');
+  const handover = options.handover === true && exitCode === 0;
+  await gateway.stop(handover);
+  logger.info(
+    handover ? 'ended; a successor may take over' : 'ended; the host is as it was before',
+  );
   return exitCode;
 }
 

@@ -57,6 +57,9 @@ export interface BenchOptions {
   policy?: Policy;
   line?: Partial<Line>;
   seed?: number;
+  /** Records of a predecessor, to be restored by the test. */
+  arena?: ArrayBuffer;
+  now?: number;
 }
 
 export class Bench {
@@ -66,11 +69,13 @@ export class Bench {
   now = 1_000_000;
 
   constructor(options: BenchOptions = {}) {
+    this.now = options.now ?? this.now;
     const set = new PortSet(options.ports ?? mapePorts());
     const capacity = options.capacity ?? 4096;
     const shape = { capacity, portCount: set.count, externalCount: 1 };
-    const arena = new Arena(new ArrayBuffer(arenaBytes(shape)), shape);
-    arena.format(this.now, [parseIpv4(EXTERNAL)]);
+    const arena = new Arena(options.arena ?? new ArrayBuffer(arenaBytes(shape)), shape);
+    if (options.arena === undefined)
+      arena.format(this.now, [parseIpv4(EXTERNAL)], new Int32Array(5));
     const random = new RandomSource(seededFill(options.seed ?? 42));
     const policy = options.policy ?? standardPolicy('home');
     this.table = new NatTable(makeParts(arena, set, random), policy, this.now);
