@@ -120,11 +120,15 @@ export interface Transfer {
 }
 
 /** Fetches /file. */
-export async function download(host: Namespace): Promise<Transfer> {
+export async function download(
+  host: Namespace,
+  options: { limitRate?: string } = {},
+): Promise<Transfer> {
   const started = performance.now();
+  const limit = options.limitRate === undefined ? '' : `--limit-rate ${options.limitRate}`;
   const result = await host.run('sh', [
     '-c',
-    `curl -s -S -f -m 120 http://${SERVER}/file | sha256sum`,
+    `curl -s -S -f -m 120 ${limit} http://${SERVER}/file | sha256sum`,
   ]);
   return {
     sha256: result.stdout.split(' ')[0],
