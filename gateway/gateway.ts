@@ -114,6 +114,8 @@ export class Gateway implements ControlSource {
     this.source = new ArenaSource(arena, set, timers, line.externalAddress, lans, lanNames);
     const epochTime = Date.now() - (bootMilliseconds() - arena.epochMs);
     this.eventLog = new EventLog(arena, set.count, epochTime);
+    // What a predecessor told is known, but not told again.
+    this.eventLog.poll();
 
     this.datapath = await Datapath.start(
       {

@@ -53,6 +53,8 @@ export class Allocator {
   diverted = false;
   /** Set by portFor: the endpoint now owns the port. */
   claimed = false;
+  /** Set by portFor: a peer found no port to own and goes on as a guest. */
+  unowned = false;
   /** Filled in by the engine before portFor, valid for one call. */
   readonly syn: SynFacts = { isSyn: false, sequence: 0, hasTimestamp: false, timestamp: 0 };
 
@@ -83,12 +85,17 @@ export class Allocator {
     const sharing = this.policy.sharing;
     this.diverted = false;
     this.claimed = false;
+    this.unowned = false;
+
+    const isRefused = remote >= 0 && remotes.refuses(remote, tick);
 
     if ((isPeer || !sharing) && (mapping < 0 || !mappings.isOwner(mapping))) {
       const ownedMax = (set.count * this.policy.ownedShare256) >> 8;
       // Hosts that share a record cannot be told apart, so no limit of a single host holds for them.
       const hostOwned = host === HOST_OTHERS ? 0 : hosts.words[(host << HOST_SHIFT) + HOST_OWNED];
-      if (ports.ownedCount[group] < ownedMax && hostOwned < this.policy.ownedPerHostMax) {
+      const mayOwn = ports.ownedCount[group] < ownedMax && hostOwned < this.policy.ownedPerHostMax;
+      // Where every port is known to be taken a claim would look at each of them again.
+      if (mayOwn && !isRefused) {
         const number = this.claim(group, remoteAddress, remotePort, low);
         if (number >= 0) {
           this.claimed = true;
@@ -97,6 +104,7 @@ export class Allocator {
       }
       if (!sharing) return -1;
       counters[Counter.PeersWithoutOwnPort]++;
+      this.unowned = true;
     }
 
     if (mapping >= 0) {
@@ -106,7 +114,7 @@ export class Allocator {
       this.diverted = true;
     }
 
-    if (remote >= 0 && remotes.refuses(remote, tick)) return -1;
+    if (isRefused) return -1;
     const row = remote < 0 ? -1 : remotes.rowAt(remote);
     const isExactRow = row >= 0 && remote !== this.parts.rowBuilder.remote;
     if (!isExactRow) {

@@ -89,6 +89,8 @@ export class EventLog {
         return `${who} was refused: all ${this.portCount} external ports are taken towards that remote endpoint`;
       case Event.TableFull:
         return `${who} was refused: ${DROP_MEANING[detail]?.[1] ?? 'a table is full'}`;
+      case Event.PeerWithoutPort:
+        return `${who}: a peer found no port of its own and shares one, so that others may not reach it`;
       case Event.PolicyRefused:
         return `${who} was refused by a policy`;
       default:

@@ -46,6 +46,9 @@ describe('portfold demo', () => {
       '--reuid=65534',
       '--regid=65534',
       '--clear-groups',
+      // So that it can read the project wherever that lies.
+      '--inh-caps=+dac_read_search',
+      '--ambient-caps=+dac_read_search',
       process.execPath,
       PORTFOLD,
       'demo',

@@ -200,7 +200,8 @@ describe('TunDevice in namespaces', function () {
     assert.match(runInside(`new TunDevice('gl');`), /^TUN_NOT_OURS 1 gl exists/);
     assert.match(runInside(`new TunDevice('much-too-long-a-name');`), /^TUN_NAME 1 /);
     assert.match(runInside(`new TunDevice('a/b');`), /^TUN_NAME 1 /);
-    const unprivileged = `process.setgid(65534); process.setuid(65534); new TunDevice('${TUN}');`;
+    // The addon is loaded before, since the project may lie where only root can read.
+    const unprivileged = `loadNative(); process.setgid(65534); process.setuid(65534); new TunDevice('${TUN}');`;
     assert.match(runInside(unprivileged), /^TUN_PERMISSION 4 .*CAP_NET_ADMIN/);
   });
 
@@ -268,7 +269,7 @@ function runInside(statements: string): string {
     import { execFileSync } from 'node:child_process';
     import { Worker } from 'node:worker_threads';
     import { Frames } from '${url('../../core/frames.ts')}';
-    import { wakeDevice } from '${url('../../tun/native.ts')}';
+    import { loadNative, wakeDevice } from '${url('../../tun/native.ts')}';
     import { TunDevice } from '${url('../../tun/tun-device.ts')}';
     const addon = '${fileURLToPath(new URL('../../build/Release/portfold.node', import.meta.url))}';
     try { ${statements} } catch (error) {
