@@ -57,6 +57,8 @@ export const Flag = {
   FinIn: 256,
   Static: 512,
   Killed: 1024,
+  /** Counted in the permits of the port's owner. */
+  Permit: 2048,
 } as const;
 
 export const FLAG_NAMES: readonly (readonly [bit: number, name: string])[] = [
@@ -71,6 +73,7 @@ export const FLAG_NAMES: readonly (readonly [bit: number, name: string])[] = [
   [Flag.FinIn, 'fin-in'],
   [Flag.Static, 'static'],
   [Flag.Killed, 'killed'],
+  [Flag.Permit, 'permit'],
 ];
 
 if (STATE_NAMES.length !== Object.keys(State).length) throw new Error('every state needs a name');

@@ -58,7 +58,7 @@ export class Events {
     detail: number,
   ): void {
     if (tick !== this.refilled) {
-      const refill = (tick - this.refilled) * EVENTS_PER_TICK;
+      const refill = Math.max(0, tick - this.refilled) * EVENTS_PER_TICK;
       this.tokens = Math.min(EVENTS_BURST, this.tokens + refill);
       this.refilled = tick;
     }

@@ -39,8 +39,14 @@ export class FragmentTable {
     this.seed = seed;
   }
 
-  /** First word of the entry of a forwarded datagram, or -1. */
+  /** First word of the entry of a forwarded datagram, or -1 when there is none or it is too old. */
   find(source: number, destination: number, key: number, tick: number): number {
+    const at = this.entryOf(source, destination, key);
+    return at < 0 || isOlder(this.known[at + 3], tick, KNOWN_TICKS) ? -1 : at;
+  }
+
+  /** The entry with this key whatever its age: there is one at most, so that an old one never stands in front of a new one. */
+  private entryOf(source: number, destination: number, key: number): number {
     const { known } = this;
     const { slots, mask } = this.index;
     const hash = hash3(source, destination, key, this.seed);
@@ -54,7 +60,7 @@ export class FragmentTable {
         known[at + 1] === destination &&
         known[at + 2] === key
       )
-        return tick - known[at + 3] > KNOWN_TICKS ? -1 : at;
+        return at;
     }
   }
 
@@ -70,7 +76,7 @@ export class FragmentTable {
     newId: number,
   ): void {
     const { known, seed } = this;
-    let at = this.find(source, destination, key, tick);
+    let at = this.entryOf(source, destination, key);
     if (at < 0) {
       const entry = this.knownHand;
       this.knownHand = (entry + 1) % KNOWN_MAX;
@@ -170,7 +176,7 @@ export class FragmentTable {
     if (this.waitingCount > 0)
       for (let slot = 0; slot < WAITING_MAX; slot++) {
         const at = slot * WORDS;
-        if (this.waiting[at + 4] !== 0 && tick - this.waiting[at + 3] > WAITING_TICKS) {
+        if (this.waiting[at + 4] !== 0 && isOlder(this.waiting[at + 3], tick, WAITING_TICKS)) {
           this.free(slot);
           this.lost++;
         }
@@ -180,3 +186,7 @@ export class FragmentTable {
     return lost;
   }
 }
+
+/** True if `since` is more than `ticks` ago, or in the future: then the clock was set back and nothing is known of its age. */
+const isOlder = (since: number, tick: number, ticks: number): boolean =>
+  (tick - since) >>> 0 > ticks;

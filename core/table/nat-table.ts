@@ -196,13 +196,24 @@ export class NatTable {
     );
     const owner = ports.owner(group, number);
     let flags = allocator.diverted ? Flag.Diverted : 0;
-    if (owner >= 0 && owner !== mapping) flags |= Flag.GuestOfOwned;
+    if (owner === mapping) {
+      if (this.parts.permits.add(mapping, remoteAddress)) flags |= Flag.Permit;
+    } else if (owner >= 0) flags |= Flag.GuestOfOwned;
     this.commit(session, sessionClass, firstState(protocol), flags);
 
     this.parts.sessions.link(session);
     this.account(session, number, group, mapping, host, remote, 1);
-    if (owner === mapping) this.parts.permits.add(mapping, remoteAddress);
     this.fillRow(remote, remoteAddress, remotePort, low, number);
+    if (allocator.unowned)
+      this.parts.events.add(
+        Event.PeerWithoutPort,
+        tick,
+        internalAddress,
+        remoteAddress,
+        (internalPort << 16) | remotePort,
+        protocol,
+        0,
+      );
     this.parts.counters[Counter.SessionsCreated]++;
     if (allocator.diverted) this.parts.counters[Counter.SessionsDiverted]++;
     return session;
@@ -306,7 +317,8 @@ export class NatTable {
     const host = mappings.host(mapping);
 
     this.account(session, number, group, mapping, host, remote, -1);
-    if (ports.owner(group, number) === mapping)
+    // By the flag and not by the port: a session that came to this port before its endpoint owned it was never counted.
+    if (((words[at + S_COMMIT] >>> 12) & Flag.Permit) !== 0)
       permits.remove(mapping, words[at + S_REMOTE_ADDRESS]);
 
     const left = remotes.sessions(remote);
@@ -330,8 +342,8 @@ export class NatTable {
     counters[Counter.SessionsEnded]++;
   }
 
-  /** Counts a refusal, tells of it, and returns ~reason. */
-  private refuse(
+  /** Counts a refusal, tells of it, and returns ~reason. @param host its record, or -1 */
+  refuse(
     reason: number,
     host: number,
     internalAddress: number,
@@ -341,10 +353,10 @@ export class NatTable {
     protocol: number,
   ): number {
     const { hosts, events, counters } = this.parts;
-    hosts.words[(host << HOST_SHIFT) + HOST_REFUSED]++;
+    if (host >= 0) hosts.words[(host << HOST_SHIFT) + HOST_REFUSED]++;
     counters[Counter.SessionsRefused]++;
     events.add(
-      reason === Drop.NoPortLeft ? Event.SessionRefused : Event.TableFull,
+      eventOf(reason),
       this.tick,
       internalAddress,
       remoteAddress,
@@ -366,6 +378,8 @@ export class NatTable {
   advance(nowMs: number): void {
     this.setClock(nowMs);
     const { sessions, rowBuilder } = this.parts;
+    // A clock that was set back must not stop the sweep until it has caught up.
+    if (nowMs < this.sweptMs) this.sweptMs = nowMs;
     const elapsed = nowMs - this.sweptMs;
     const due = Math.floor((sessions.capacity * elapsed) / SWEEP_MS);
     if (due >= 1) {
@@ -388,7 +402,9 @@ export class NatTable {
       if ((commit & 63) !== State.Free) {
         const override = words[at + S_OVERRIDE] >>> 16;
         const limit = override !== 0 ? override : timers[commit & 0xfff];
-        if (tick - words[at + S_LAST_SEEN] > limit) this.end(session);
+        const idle = tick - words[at + S_LAST_SEEN];
+        if (idle > limit) this.end(session);
+        else if (idle < 0) words[at + S_LAST_SEEN] = tick;
       }
       session = session + 1 === capacity ? 0 : session + 1;
     }
@@ -417,3 +433,9 @@ export class NatTable {
 /** The state of a session that its first packet made. */
 const firstState = (protocol: number): number =>
   protocol === PROTOCOL_TCP ? State.TcpInit : State.Unanswered;
+
+/** The event that tells of a refusal. */
+function eventOf(reason: number): number {
+  if (reason === Drop.NoPortLeft) return Event.SessionRefused;
+  return reason === Drop.RefusedByPolicy ? Event.PolicyRefused : Event.TableFull;
+}

@@ -56,11 +56,12 @@ export class Permits {
     return permit < 0 ? 0 : this.words[(permit << PERMIT_SHIFT) + 2];
   }
 
-  add(mapping: number, address: number): void {
+  /** Counts a session with that address; false when the table is full and it is not counted. */
+  add(mapping: number, address: number): boolean {
     let permit = this.find(mapping, address);
     if (permit < 0) {
       permit = this.free.take();
-      if (permit < 0) return;
+      if (permit < 0) return false;
       const at = permit << PERMIT_SHIFT;
       this.words[at] = mapping;
       this.words[at + 1] = address;
@@ -68,8 +69,10 @@ export class Permits {
       this.index.insert(hash3(mapping, address, 0, this.seed), permit);
     }
     this.words[(permit << PERMIT_SHIFT) + 2]++;
+    return true;
   }
 
+  /** Takes back what `add` has counted. */
   remove(mapping: number, address: number): void {
     const permit = this.find(mapping, address);
     if (permit < 0) return;

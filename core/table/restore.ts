@@ -9,7 +9,7 @@
  * The commit word is written last when a session is made and cleared first when it ends, so a process that dies in between leaves
  * either a whole session or none.
  */
-import { STATE_NAMES } from '../state.ts';
+import { Flag, STATE_NAMES } from '../state.ts';
 import { addressDelta, fold, wordDelta } from '../wire/checksum.ts';
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import {
@@ -220,8 +220,10 @@ function adoptOwners(parts: TableParts): void {
     const external = sessions.words[at + S_EXTERNAL];
     const group = ports.group((external >>> 8) & 0xff, external & 0xff);
     const mapping = sessions.words[at + S_MAPPING];
-    if (ports.owner(group, ports.set.numberOf(external >>> 16)) === mapping)
-      permits.add(mapping, sessions.words[at + S_REMOTE_ADDRESS]);
+    sessions.words[at + S_COMMIT] &= ~(Flag.Permit << 12);
+    if (ports.owner(group, ports.set.numberOf(external >>> 16)) !== mapping) continue;
+    if (permits.add(mapping, sessions.words[at + S_REMOTE_ADDRESS]))
+      sessions.words[at + S_COMMIT] |= Flag.Permit << 12;
   }
 }
 

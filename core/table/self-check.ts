@@ -2,6 +2,8 @@
  * The complete check of a table: everything that is derived or counted is held against the records. Expensive; for tests, for a
  * restart, and for an operator who doubts.
  */
+
+import { Flag } from '../state.ts';
 import {
   M_EXTERNAL,
   M_HOST,
@@ -38,6 +40,7 @@ export function selfCheck(parts: TableParts): string[] {
   check.ports();
   check.hosts();
   check.freeLists();
+  check.permits();
   return check.problems;
 }
 
@@ -214,6 +217,38 @@ class Check {
           `${hosts.words[at + HOST_SESSIONS]} sessions; it has ${counts[host]}, ${owned[host]}, ${this.hostSessions[host]}`,
       );
     }
+  }
+
+  /** Permits are the sessions with the flag, by owner and remote address. */
+  permits(): void {
+    const { sessions, permits, ports } = this.parts;
+    const { words } = sessions;
+    const counts = new Map<number, Map<number, number>>();
+    let pairs = 0;
+    for (let session = 0; session < sessions.capacity; session++) {
+      const at = session << SESSION_SHIFT;
+      const commit = words[at + S_COMMIT];
+      if ((commit & 63) === 0 || ((commit >>> 12) & Flag.Permit) === 0) continue;
+      const external = words[at + S_EXTERNAL];
+      const mapping = words[at + S_MAPPING];
+      const group = ports.group((external >>> 8) & 0xff, external & 0xff);
+      this.expect(
+        ports.owner(group, ports.set.numberOf(external >>> 16)) === mapping,
+        `session ${session} has a permit on a port that its endpoint does not own`,
+      );
+      const byAddress = counts.get(mapping) ?? new Map<number, number>();
+      const address = words[at + S_REMOTE_ADDRESS];
+      if (!byAddress.has(address)) pairs++;
+      byAddress.set(address, (byAddress.get(address) ?? 0) + 1);
+      counts.set(mapping, byAddress);
+    }
+    for (const [mapping, byAddress] of counts)
+      for (const [address, count] of byAddress)
+        this.expect(
+          permits.sessions(mapping, address) === count,
+          `mapping ${mapping} has ${count} sessions with permits, ${permits.sessions(mapping, address)} counted`,
+        );
+    this.expect(permits.count === pairs, `${permits.count} permits for ${pairs} pairs`);
   }
 
   freeLists(): void {

@@ -19,6 +19,8 @@ export interface Line {
   restoreHopsInbound: number;
   /** The external address is shared with other CEs: a port of it outside our set is a neighbour's. */
   isShared: boolean;
+  /** The host uses the external address too; absent where it is the gateway's alone. */
+  sharedWithHost?: boolean;
   /** Packets that are too big and may be fragmented are cut here; otherwise the kernel does it behind us. */
   fragmentsHere: boolean;
   /** Tunnel endpoints, 16 bytes each; absent on a line without a tunnel. */
@@ -108,7 +110,7 @@ export class Context {
     const host = hosts.find(internalAddress);
     if (host >= 0) return hosts.takeAnswer(host, tick);
     if (tick !== this.strangerTick) {
-      const refill = (tick - this.strangerTick) * STRANGER_ANSWERS_PER_TICK;
+      const refill = Math.max(0, tick - this.strangerTick) * STRANGER_ANSWERS_PER_TICK;
       this.strangerTokens = Math.min(STRANGER_ANSWERS_BURST, this.strangerTokens + refill);
       this.strangerTick = tick;
     }
