@@ -20,6 +20,7 @@ import type { NatTable } from './table/nat-table.ts';
 import { type CompleteChecksum, Context, type LanNetwork, type Line } from './translate/context.ts';
 import { afterFirst, beforeFirst, laterFragment } from './translate/fragments.ts';
 import { towardsOwnAddress } from './translate/hairpin.ts';
+import { orTheHosts } from './translate/host.ts';
 import { inbound } from './translate/inbound.ts';
 import { outbound } from './translate/outbound.ts';
 import { tunnelPacket } from './translate/tunnel-error.ts';
@@ -86,6 +87,7 @@ function translate(ctx: Context, descriptor: number): number {
   const { bytes, descriptors } = ctx.frames;
   const at = descriptors[descriptor + FRAME_OFFSET];
   const length = descriptors[descriptor + FRAME_LENGTH];
+  if (length === 0) return ctx.drop(Drop.TruncatedHeader);
   const version = bytes[at] >>> 4;
   if (version === 6) return tunnelPacket(ctx, descriptor, at, length);
   if (version !== 4) return ctx.drop(Drop.NotIp);
@@ -112,7 +114,7 @@ function translate(ctx: Context, descriptor: number): number {
   if (fragment !== 0) beforeFirst(ctx, at, isInbound);
 
   let verdict: number;
-  if (isInbound) verdict = inbound(ctx, descriptor, at, l4, l4Bytes);
+  if (isInbound) verdict = orTheHosts(ctx, at, inbound(ctx, descriptor, at, l4, l4Bytes));
   else if (toUs) verdict = towardsOwnAddress(ctx, descriptor, at, l4, l4Bytes);
   else verdict = outbound(ctx, descriptor, at, l4, l4Bytes, line.mtu, line.restoreHopsOutbound);
   if (fragment !== 0) afterFirst(ctx, descriptor, verdict, isInbound);

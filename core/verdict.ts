@@ -53,7 +53,10 @@ export const DROP_MEANING: readonly (readonly [name: keyof typeof Drop, meaning:
   ['LoopedOwnSource', 'A packet with our own external address as source came back: a loop.'],
   ['SourceNotInternal', 'A packet from the LAN side whose source is in none of the LAN networks.'],
   ['SourceIsInternal', 'A packet from the WAN whose source claims to be in a LAN network.'],
-  ['UnroutableDestination', 'The destination is multicast, broadcast, loopback or reserved.'],
+  [
+    'UnroutableDestination',
+    'The destination is multicast, broadcast, loopback, reserved or in a LAN.',
+  ],
   ['TtlExpired', 'The hop count ran out here; the sender was told (ICMP 11/0).'],
   [
     'TooBigForLine',

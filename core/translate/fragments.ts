@@ -27,7 +27,9 @@ import {
   finishIpv4Header,
   IPV4_CHECKSUM,
   IPV4_DESTINATION,
+  IPV4_FLAG_DF,
   IPV4_FRAGMENT,
+  IPV4_FRAGMENT_BITS,
   IPV4_ID,
   IPV4_OFFSET_BITS,
   IPV4_PROTOCOL,
@@ -152,8 +154,18 @@ export function laterFragment(
   return isCut ? cutToMtu(ctx, descriptor) : FORWARDED;
 }
 
-/** Gives a packet another identification. */
-export function setIdentification(bytes: Uint8Array, at: number, id: number): void {
+/**
+ * Gives an outbound packet an identification of the gateway's own, unless it is atomic: neither a fragment nor to become one. A
+ * fragment may have DF too, so the bit alone does not say it (RFC 6864 section 4).
+ */
+export function renewIdentification(ctx: Context, at: number): void {
+  const { bytes } = ctx.frames;
+  const word = readU16(bytes, at + IPV4_FRAGMENT);
+  if ((word & IPV4_FLAG_DF) === 0 || (word & IPV4_FRAGMENT_BITS) !== 0)
+    setIdentification(bytes, at, ctx.nextIdentification());
+}
+
+function setIdentification(bytes: Uint8Array, at: number, id: number): void {
   replaceWord(bytes, at + IPV4_ID, id, at + IPV4_CHECKSUM, at);
 }
 

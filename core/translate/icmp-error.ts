@@ -28,11 +28,14 @@ import {
 import {
   IPV4_CHECKSUM,
   IPV4_DESTINATION,
+  IPV4_FRAGMENT,
   IPV4_HEADER_BYTES,
+  IPV4_OFFSET_BITS,
   IPV4_PROTOCOL,
   IPV4_SOURCE,
   ipv4HeaderBytes,
   ipv4HeaderIsSound,
+  isUnroutable,
   PROTOCOL_ICMP,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
@@ -40,6 +43,7 @@ import {
 import { TCP_CHECKSUM } from '../wire/tcp.ts';
 import { UDP_CHECKSUM } from '../wire/udp.ts';
 import type { Context } from './context.ts';
+import { renewIdentification } from './fragments.ts';
 import { rewriteHeader } from './rewrite.ts';
 
 /** Of the quoted transport header, ports and identifiers lie in the first 8 bytes. */
@@ -81,6 +85,7 @@ export function findQuotedOutbound(ctx: Context, quote: number): number {
   const { bytes } = ctx.frames;
   const { line } = ctx;
   if (readI32(bytes, quote + IPV4_SOURCE) !== line.externalAddress) return -1;
+  if (isLaterFragment(bytes, quote)) return -1;
   const protocol = bytes[quote + IPV4_PROTOCOL];
   const l4 = quote + ipv4HeaderBytes(bytes, quote);
   let externalPort = readU16(bytes, l4);
@@ -98,6 +103,10 @@ export function findQuotedOutbound(ctx: Context, quote: number): number {
   );
 }
 
+/** True if the quoted packet has no transport header: what stands in its place is payload. */
+const isLaterFragment = (bytes: Uint8Array, quote: number): boolean =>
+  (readU16(bytes, quote + IPV4_FRAGMENT) & IPV4_OFFSET_BITS) !== 0;
+
 /** An error from the LAN about a packet that we delivered. @param hops to give back */
 export function errorOutbound(
   ctx: Context,
@@ -110,6 +119,9 @@ export function errorOutbound(
   const { line } = ctx;
   const source = readI32(bytes, at + IPV4_SOURCE);
   if (ctx.lanOf(source) < 0) return ctx.drop(Drop.SourceNotInternal);
+  const destination = readI32(bytes, at + IPV4_DESTINATION);
+  if (isUnroutable(destination) || ctx.lanOf(destination) >= 0)
+    return ctx.drop(Drop.UnroutableDestination);
   const bad = checkError(ctx, icmp, icmpBytes);
   if (bad !== 0) return bad;
   const quote = icmp + ICMP_HEADER_BYTES;
@@ -126,6 +138,7 @@ export function errorOutbound(
     fold(addressDelta(source, line.externalAddress)),
     hops,
   );
+  renewIdentification(ctx, at);
   ctx.counters[Counter.IcmpErrorsTranslated]++;
   ctx.countOutbound(end - at);
   return FORWARDED;
@@ -135,6 +148,7 @@ export function errorOutbound(
 function findQuotedInbound(ctx: Context, quote: number): number {
   const { bytes } = ctx.frames;
   const { sessions, mappings } = ctx.parts;
+  if (isLaterFragment(bytes, quote)) return -1;
   const protocol = bytes[quote + IPV4_PROTOCOL];
   const l4 = quote + ipv4HeaderBytes(bytes, quote);
   let remotePort = readU16(bytes, l4);
@@ -205,7 +219,9 @@ export function rewriteQuote(
   if (checksumAt + 2 > end) return;
   const checksum = readU16(bytes, checksumAt);
   if (protocol === PROTOCOL_UDP && checksum === 0) return;
-  setWord(bytes, checksumAt, adjust(checksum, fold(isEcho ? portSum : addressSum + portSum)), icmp);
+  const adjusted = adjust(checksum, fold(isEcho ? portSum : addressSum + portSum));
+  // A computed zero is sent as all ones (RFC 768).
+  setWord(bytes, checksumAt, protocol === PROTOCOL_UDP && adjusted === 0 ? 0xffff : adjusted, icmp);
 }
 
 /** Writes a 16-bit word at an even distance from the ICMP header and adjusts the ICMP checksum. */

@@ -39,7 +39,7 @@ import type { Context } from './context.ts';
 import { errorInbound } from './icmp-error.ts';
 import { clampMss } from './mss.ts';
 import { rewriteHeader, rewriteTransport } from './rewrite.ts';
-import { trackInbound } from './tcp-state.ts';
+import { isClosed, trackInbound } from './tcp-state.ts';
 
 /** Translates one packet whose destination is the line's external address. Parameters as of `outbound`. */
 export function inbound(
@@ -75,9 +75,8 @@ export function inbound(
   const { tick } = ctx.table;
   const virtioFlags = descriptors[descriptor + FRAME_OFFLOAD] & 0xff;
   if (protocol === PROTOCOL_TCP) {
-    if ((bytes[l4 + TCP_FLAGS] & TCP_SYN) !== 0 && clampMss(bytes, l4, line.mtu, virtioFlags))
-      ctx.counters[Counter.MssClamped]++;
-    trackInbound(words, s, bytes, l4);
+    clampSyn(ctx, l4, virtioFlags);
+    trackInbound(words, s, bytes, l4, l4Bytes);
   } else {
     words[s + S_PACKETS_IN]++;
     words[s + S_LAST_INBOUND] = tick;
@@ -108,12 +107,21 @@ export function inbound(
     line.restoreHopsInbound,
   );
 
-  words[s + S_LAST_SEEN] = tick;
+  // The remote cannot keep a closed connection alive.
+  if (protocol !== PROTOCOL_TCP || !isClosed(words[s + S_COMMIT] & 63))
+    words[s + S_LAST_SEEN] = tick;
   const length = descriptors[descriptor + FRAME_LENGTH];
   const units = words[s + S_BYTES_IN] + ((length + (bytes[at + 11] & 63)) >> 6);
   words[s + S_BYTES_IN] = Math.min(units, 0x7fffffff);
   ctx.countInbound(length);
   return FORWARDED;
+}
+
+/** Clamps the MSS of the segment at `tcp` if it is a SYN. */
+function clampSyn(ctx: Context, tcp: number, virtioFlags: number): void {
+  const { bytes } = ctx.frames;
+  if ((bytes[tcp + TCP_FLAGS] & TCP_SYN) !== 0 && clampMss(bytes, tcp, ctx.line.mtu, virtioFlags))
+    ctx.counters[Counter.MssClamped]++;
 }
 
 /** No session: the port's owner gets the packet if it has sent to that address before (address-dependent filtering). */
@@ -145,6 +153,7 @@ function toOwner(
   const addressSum = fold(address);
   const fullSum = fold(protocol === PROTOCOL_ICMP ? port : address + port);
   const virtioFlags = descriptors[descriptor + FRAME_OFFLOAD] & 0xff;
+  if (protocol === PROTOCOL_TCP) clampSyn(ctx, l4, virtioFlags);
   rewriteTransport(bytes, l4, protocol, l4 + 2, internalPort, addressSum, fullSum, virtioFlags);
   rewriteHeader(
     bytes,

@@ -7,6 +7,7 @@
  */
 import { FRAME_LENGTH, FRAME_OFFLOAD, GSO_NONE, GSO_UDP_L4 } from '../frames.ts';
 import { DECISION_REFUSE } from '../policy.ts';
+import { Flag, State } from '../state.ts';
 import { S_BYTES_OUT, S_DELTAS, S_EXTERNAL, S_LAST_SEEN, S_PACKETS_OUT } from '../table/arena.ts';
 import { Counter } from '../table/counters.ts';
 import { SESSION_SHIFT } from '../table/sessions.ts';
@@ -29,6 +30,7 @@ import {
   findTimestamp,
   TCP_ACK,
   TCP_FLAGS,
+  TCP_RST,
   TCP_SEQUENCE,
   TCP_SYN,
   tcpHeaderBytes,
@@ -36,9 +38,10 @@ import {
 import { UDP_HEADER_BYTES } from '../wire/udp.ts';
 import { answerExpired, answerProhibited, answerProtocol, answerTooBig } from './answer.ts';
 import type { Context } from './context.ts';
-import { cutToMtu, setIdentification } from './fragments.ts';
+import { cutToMtu, renewIdentification } from './fragments.ts';
 import { errorOutbound } from './icmp-error.ts';
 import { clampMss } from './mss.ts';
+import { resetWithoutSession } from './owner-reset.ts';
 import { rewriteHeader, rewriteTransport } from './rewrite.ts';
 import { trackOutbound } from './tcp-state.ts';
 
@@ -79,6 +82,8 @@ export function outbound(
   const { sessions } = ctx.parts;
   let session = sessions.findInternal(source, destination, ports, protocol);
   if (session < 0) {
+    if (protocol === PROTOCOL_TCP && (bytes[l4 + TCP_FLAGS] & TCP_RST) !== 0)
+      return resetWithoutSession(ctx, descriptor, at, l4, source, destination, hops);
     session = open(ctx, l4, l4Bytes, protocol, source, destination, ports);
     if (session < 0) return openRefused(ctx, descriptor, ~session);
   }
@@ -103,9 +108,7 @@ export function outbound(
   const units = words[s + S_BYTES_OUT] + ((length + (bytes[at + 11] & 63)) >> 6);
   words[s + S_BYTES_OUT] = Math.min(units, 0x7fffffff);
   ctx.countOutbound(length);
-  const mayFragment = (readU16(bytes, at + IPV4_FRAGMENT) & IPV4_FLAG_DF) === 0;
-  if (!mayFragment) return FORWARDED;
-  setIdentification(bytes, at, ctx.nextIdentification());
+  renewIdentification(ctx, at);
   const isSuperpacket = ((offload >>> 8) & 0x7f) !== GSO_NONE;
   return length > mtu && line.fragmentsHere && !isSuperpacket
     ? cutToMtu(ctx, descriptor)
@@ -145,13 +148,18 @@ function open(
   const { bytes } = ctx.frames;
   const lan = ctx.lanOf(source);
   if (lan < 0) return ~Drop.SourceNotInternal;
-  if (isUnroutable(destination)) return ~Drop.UnroutableDestination;
+  // LAN to LAN is the kernel's; here it would take an external port and come out with the line's address.
+  if (isUnroutable(destination) || ctx.lanOf(destination) >= 0) return ~Drop.UnroutableDestination;
 
   const { syn } = ctx.table.allocator;
   syn.isSyn = false;
+  // The SYN came in to a port that the host owns, and made no session: its answer does.
+  let isAnswer = false;
   let headerBytes = protocol === PROTOCOL_UDP ? UDP_HEADER_BYTES : ICMP_HEADER_BYTES;
   if (protocol === PROTOCOL_TCP) {
-    if ((bytes[l4 + TCP_FLAGS] & (TCP_SYN | TCP_ACK)) !== TCP_SYN) return ~Drop.TcpWithoutSession;
+    const control = bytes[l4 + TCP_FLAGS] & (TCP_SYN | TCP_ACK);
+    isAnswer = control === (TCP_SYN | TCP_ACK) && ownsPort(ctx, source, ports >>> 16, protocol);
+    if (control !== TCP_SYN && !isAnswer) return ~Drop.TcpWithoutSession;
     headerBytes = tcpHeaderBytes(bytes, l4);
     const timestamp = findTimestamp(bytes, l4, l4 + headerBytes);
     syn.isSyn = true;
@@ -170,8 +178,19 @@ function open(
     destination,
     remotePort,
   );
-  if ((decision & DECISION_REFUSE) !== 0) return ~Drop.RefusedByPolicy;
-  return ctx.table.open(
+  if ((decision & DECISION_REFUSE) !== 0) {
+    const host = ctx.parts.hosts.find(source);
+    return ctx.table.refuse(
+      Drop.RefusedByPolicy,
+      host,
+      source,
+      ports >>> 16,
+      destination,
+      remotePort,
+      protocol,
+    );
+  }
+  const session = ctx.table.open(
     source,
     ports >>> 16,
     destination,
@@ -182,6 +201,15 @@ function open(
     decision,
     lan,
   );
+  if (isAnswer && session >= 0) ctx.table.setState(session, State.TcpInit, Flag.CreatedInbound);
+  return session;
+}
+
+/** True if the internal endpoint owns its external port. */
+function ownsPort(ctx: Context, address: number, port: number, protocol: number): boolean {
+  const { mappings } = ctx.parts;
+  const mapping = mappings.find(address, port, protocol);
+  return mapping >= 0 && mappings.isOwner(mapping);
 }
 
 /** What the sender is told when no session was made. */
