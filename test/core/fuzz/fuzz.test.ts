@@ -1,0 +1,88 @@
+/** The fuzzer of bench/fuzz in smoke size, and controls: it must notice what it is there for. */
+import assert from 'node:assert/strict';
+import { FuzzFailure, fuzz } from '../../../bench/fuzz/twins.ts';
+import { Engine } from '../../../core/engine.ts';
+import { DESCRIPTOR_WORDS } from '../../../core/frames.ts';
+
+const PACKETS = 17_000;
+
+/** Runs `work` with an engine that spoils each batch after its work. */
+function withFault(
+  spoil: (bytes: Uint8Array, at: number, length: number, verdict: number) => void,
+  work: () => void,
+): void {
+  const original = Engine.prototype.process;
+  Engine.prototype.process = function (count, nowMs) {
+    original.call(this, count, nowMs);
+    const { bytes, descriptors } = (
+      this as unknown as { ctx: { frames: { bytes: Uint8Array; descriptors: Int32Array } } }
+    ).ctx.frames;
+    for (let d = 0; d < count * DESCRIPTOR_WORDS; d += DESCRIPTOR_WORDS)
+      spoil(bytes, descriptors[d], descriptors[d + 1], descriptors[d + 3]);
+  };
+  try {
+    work();
+  } finally {
+    Engine.prototype.process = original;
+  }
+}
+
+describe('100,000 plausible and mutated packets', () => {
+  for (const seed of [1, 2, 3, 5, 6, 17])
+    it(`of seed ${seed} come out right or not at all`, () => {
+      const result = fuzz({ seed, packets: PACKETS });
+      assert.ok(result.forwarded > PACKETS / 12, `${result.forwarded} were forwarded`);
+      assert.ok(result.answered > 0 && result.dropped > 0 && result.sessionsMax > 50);
+      assert.ok(result.datagramsJoined > 0, 'no datagram came out whole');
+      assert.ok(result.reasons.size > 12, `${result.reasons.size} drop reasons were seen`);
+    }).timeout(30_000);
+});
+
+describe('the fuzzer notices', () => {
+  const faults: [string, RegExp, (b: Uint8Array, at: number, n: number, v: number) => void][] = [
+    [
+      'a byte that comes from behind the packet',
+      /depend on what lies around/,
+      (b, at, n) => {
+        if (n > 1) b[at + n - 1] = b[at + n];
+      },
+    ],
+    [
+      'a write behind the packet',
+      /outside every frame/,
+      (b, at, n) => {
+        b[at + n + 1] ^= 1;
+      },
+    ],
+    [
+      'a wrong transport checksum',
+      /transport checksum/,
+      (b, at, n, v) => {
+        if (v === 0 && b[at + 9] === 17 && n >= 28) b[at + 26] ^= 1;
+      },
+    ],
+    [
+      'a LAN source on the line',
+      /LAN source|header checksum/,
+      (b, at, _n, v) => {
+        if (v === 0 && b[at + 12] === 203) b.set([192, 168, 1, 10], at + 12);
+      },
+    ],
+    [
+      'an exception',
+      /an exception/,
+      (_b, _at, n) => {
+        if (n > 1400) throw new RangeError('for the test');
+      },
+    ],
+  ];
+  for (const [name, message, spoil] of faults)
+    it(name, () => {
+      withFault(spoil, () =>
+        assert.throws(
+          () => fuzz({ seed: 2, packets: PACKETS }),
+          (error: Error) => error instanceof FuzzFailure && message.test(error.message),
+        ),
+      );
+    }).timeout(30_000);
+});
