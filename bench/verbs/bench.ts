@@ -5,6 +5,8 @@
 import { type Report, reportAsJson, reportAsText, type Suite } from './report.ts';
 
 const SUITES: Record<string, () => Promise<Suite>> = {
+  micro: async () => (await import('../micro/micro.ts')).micro,
+  engine: async () => (await import('../engine/engine.ts')).engine,
   datapath: async () => (await import('../datapath/datapath.ts')).datapath,
 };
 

@@ -75,7 +75,9 @@ export function reportAsJson(report: Report): string {
 
 export function reportAsText(report: Report): string {
   const here = machine();
-  const columns = Object.keys(report.rows[0]?.samples ?? {});
+  const columns = [...new Set(report.rows.flatMap((row) => Object.keys(row.samples)))].sort(
+    (a, b) => Number(a === 'portfold') - Number(b === 'portfold'),
+  );
   const table = [
     ['', ...columns, columns.length > 1 ? `${columns.at(-1)} / ${columns[0]}` : ''],
     ...report.rows.map((row) => [

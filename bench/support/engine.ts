@@ -1,0 +1,68 @@
+/** An engine over plain memory with the standard policy, a fixed seed and many LAN hosts: what the benchmarks without a network stand on. */
+import { randomFillSync } from 'node:crypto';
+import { Engine } from '../../core/engine.ts';
+import { Frames } from '../../core/frames.ts';
+import { Arena, arenaBytes, IDENTITY_WORDS } from '../../core/table/arena.ts';
+import { NatTable } from '../../core/table/nat-table.ts';
+import { makeParts } from '../../core/table/parts.ts';
+import { PortSet } from '../../core/table/port-set.ts';
+import { RandomSource } from '../../core/table/random.ts';
+import { parseIpv4 } from '../../core/wire/ipv4.ts';
+import { standardPolicy } from '../../policies/standard.ts';
+
+const BATCH_BYTES = 1 << 21;
+const BATCH_FRAMES = 256;
+
+export interface BenchEngine {
+  engine: Engine;
+  table: NatTable;
+  frames: Frames;
+  externalAddress: number;
+}
+
+/** The 240 ports of a v6 Plus line. */
+export function mapEPorts(psid = 86): Uint16Array {
+  return Uint16Array.from(
+    { length: 240 },
+    (_, i) => ((1 + (i >> 4)) << 12) | (psid << 4) | (i & 15),
+  );
+}
+
+/** @param capacity a power of two */
+export function makeEngine(capacity: number, ports = mapEPorts()): BenchEngine {
+  const externalAddress = parseIpv4('203.0.113.5');
+  const shape = { capacity, portCount: ports.length, externalCount: 1 };
+  const arena = new Arena(new ArrayBuffer(arenaBytes(shape)), shape);
+  arena.format(0, [externalAddress], new Int32Array(IDENTITY_WORDS));
+  const random = new RandomSource((words) => randomFillSync(words));
+  const parts = makeParts(arena, new PortSet(ports), random);
+  const table = new NatTable(parts, standardPolicy('home'), 0);
+  const frames = new Frames(BATCH_BYTES, BATCH_FRAMES, 1 << 18, BATCH_FRAMES);
+  const line = {
+    externalAddress,
+    externalIndex: 0,
+    mtu: 1500,
+    restoreHopsOutbound: 0,
+    restoreHopsInbound: 0,
+    isShared: true,
+    fragmentsHere: false,
+  };
+  const lan = {
+    address: parseIpv4('10.0.0.0'),
+    mask: -1 << 24,
+    gatewayAddress: parseIpv4('10.0.0.1'),
+  };
+  const engine = new Engine(table, line, [lan], frames, () => false);
+  return { engine, table, frames, externalAddress };
+}
+
+/** A seeded generator of 32-bit numbers (xorshift), so that a run can be repeated. */
+export function seeded(seed: number): () => number {
+  let state = seed | 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state;
+  };
+}
