@@ -204,8 +204,7 @@ function resetInbound(
   const state = words[at + S_COMMIT] & 63;
   const flags = flagsOf(words[at + S_COMMIT]);
   const refusesSyn =
-    (control & TCP_ACK) !== 0 &&
-    isAfterSyn(words, at, readI32(bytes, tcp + TCP_ACKNOWLEDGEMENT));
+    (control & TCP_ACK) !== 0 && isAfterSyn(words, at, readI32(bytes, tcp + TCP_ACKNOWLEDGEMENT));
   const hasNumbers =
     state !== State.TcpInit || (flags & (Flag.Answered | Flag.CreatedInbound)) !== 0;
   if (refusesSyn || (hasNumbers && sequence === words[at + S_ACKNOWLEDGED]))
