@@ -49,8 +49,15 @@ if ! command -v apt-get >/dev/null 2>&1; then
   exit 1
 fi
 
-# Servers of packages must not start by themselves on the machine that only wants their programs.
-export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+# Servers of packages must not start by themselves on the machine that only wants their programs:
+# policy-rc.d is how Debian is told so. One that is there already says what its owner wants.
+policy=/usr/sbin/policy-rc.d
+export DEBIAN_FRONTEND=noninteractive
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+  trap 'rm -f "$policy"' EXIT
+fi
 install() {
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }

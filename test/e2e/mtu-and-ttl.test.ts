@@ -51,6 +51,34 @@ describe('MTU and TTL on a MAP-E line', () => {
   });
 });
 
+describe('errors from inside the tunnel', () => {
+  const bed = withBed({ line: 'map-e', programs: PROGRAMS });
+  const OUTER_MTU = 1380;
+
+  it('Packet Too Big of a narrow IPv6 link is told to the host as 3/4 with the MTU less 40', async () => {
+    await bed.lab.provider.ip([`link set up0 mtu ${OUTER_MTU}`]);
+    const result = await ping(bed.lab.hosts[0], SERVER, {
+      bytes: 1400,
+      count: 1,
+      dontFragment: true,
+    });
+    assert.match(
+      result.output,
+      new RegExp(`From ${GATEWAY_LAN_ADDRESS} .*mtu = ${OUTER_MTU - 40}`),
+    );
+    await bed.lab.provider.ip(['link set up0 mtu 1500']);
+  });
+
+  it('a relay that cannot be reached is told as host unreachable', async () => {
+    await bed.lab.provider.ip([`route replace unreachable ${MAP_E.brAddress}/128`]);
+    const result = await ping(bed.lab.hosts[1], SERVER, { count: 1 });
+    assert.match(
+      result.output,
+      new RegExp(`From ${GATEWAY_LAN_ADDRESS} .*Destination Host Unreachable`),
+    );
+  });
+});
+
 describe('MTU and TTL on an address line with a narrow router behind it', () => {
   const bed = withBed({ line: 'address', farMtu: 1400, programs: PROGRAMS });
 
