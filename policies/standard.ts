@@ -2,7 +2,8 @@
  * The standard policy: the timers of the RFCs, and STUN as the sign of a peer.
  *
  *   TCP established   2 h 4 min    RFC 5382 REQ-5
- *   TCP half-open, half-closed     4 min (transitory)  RFC 5382 REQ-5, RFC 7857 section 2.1
+ *   TCP half-open     4 min        RFC 5382 REQ-5, RFC 7857 section 2.1
+ *   TCP half-closed   4 min        in `home`; as established in `rfc`: the closing phase begins with the second FIN (RFC 5382 section 5)
  *   TCP after both FINs or a RST   4 min               RFC 7857 sections 2.1 and 2.2
  *   UDP               5 min        RFC 4787 REQ-5c
  *   ICMP query        60 s         RFC 5508 REQ-2
@@ -24,13 +25,14 @@ const icmpTimeoutSeconds = 60;
 const OWNED_SHARE_256 = 192;
 const OWNED_PER_HOST_MAX = 8;
 
-function standardTimers(): Int32Array {
+function standardTimers(halfClosedTimeoutSeconds: number): Int32Array {
   const timers = new Int32Array(CLASSES_MAX * STATES_MAX);
   for (let sessionClass = 0; sessionClass < CLASSES_MAX; sessionClass++) {
     const at = sessionClass * STATES_MAX;
     const idleSeconds = sessionClass === Class.Icmp ? icmpTimeoutSeconds : udpTimeoutSeconds;
     timers.fill(tcpTransitoryTimeoutSeconds * TICKS_PER_SECOND, at, at + STATES_MAX);
     timers[at + State.TcpEstablished] = tcpEstablishedTimeoutSeconds * TICKS_PER_SECOND;
+    timers[at + State.TcpHalfClosed] = halfClosedTimeoutSeconds * TICKS_PER_SECOND;
     timers[at + State.Unanswered] = idleSeconds * TICKS_PER_SECOND;
     timers[at + State.Answered] = idleSeconds * TICKS_PER_SECOND;
   }
@@ -57,7 +59,7 @@ function decide(
 export function standardPolicy(preset: 'home' | 'rfc'): Policy {
   const shares = preset === 'home';
   return {
-    timers: standardTimers(),
+    timers: standardTimers(shares ? tcpTransitoryTimeoutSeconds : tcpEstablishedTimeoutSeconds),
     sharing: shares,
     evictUnanswered: shares,
     ownedShare256: shares ? OWNED_SHARE_256 : 256,

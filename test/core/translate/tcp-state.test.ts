@@ -3,6 +3,7 @@ import { STATE_NAMES } from '../../../core/state.ts';
 import { S_COMMIT } from '../../../core/table/arena.ts';
 import { Counter } from '../../../core/table/counters.ts';
 import { selfCheck } from '../../../core/table/self-check.ts';
+import { standardPolicy } from '../../../policies/standard.ts';
 import { Bench, endpoints } from '../../support/gateway.ts';
 import { ACK, FIN, RST, SYN, tcp4 } from '../../support/packets.ts';
 
@@ -77,6 +78,20 @@ describe('TCP state of a session', () => {
     halfOpen.bench.pass(4);
     assert.equal(halfOpen.bench.table.parts.sessions.count, 0);
     assert.deepEqual(selfCheck(halfOpen.bench.table.parts), []);
+  });
+
+  it('half-closed is kept for four minutes by preset home, as long as an established one by rfc', () => {
+    for (const [preset, seconds] of [
+      ['home', 240],
+      ['rfc', 7440],
+    ] as const) {
+      const c = new Connection(new Bench({ policy: standardPolicy(preset) })).open();
+      c.in(FIN | ACK, 7001, 1001);
+      c.bench.pass(seconds - 1);
+      assert.equal(c.bench.table.parts.sessions.count, 1, preset);
+      c.bench.pass(5);
+      assert.equal(c.bench.table.parts.sessions.count, 0, preset);
+    }
   });
 
   it('is not ended by a RST with a wrong sequence number, which is forwarded all the same', () => {
