@@ -47,7 +47,8 @@ export interface SynFacts {
 
 export class Allocator {
   private readonly parts: TableParts;
-  private readonly policy: Policy;
+  /** May be replaced between two batches. */
+  policy: Policy;
   private readonly endSession: (session: number) => void;
   /** Set by portFor: the port is not the mapping's own. */
   diverted = false;

@@ -50,7 +50,7 @@ const SWEEP_RECORDS_MAX = 1 << 18;
 
 export class NatTable {
   readonly parts: TableParts;
-  readonly policy: Policy;
+  policy: Policy;
   readonly allocator: Allocator;
   /** Ticks of 250 ms since the epoch of the arena. */
   tick = 0;
@@ -76,6 +76,12 @@ export class NatTable {
     this.sessionsNow.set(restored.byProtocol);
     this.publish();
     return restored;
+  }
+
+  /** Puts another policy in force, between two batches: for sessions that are made from now on, and for the timers of all. */
+  setPolicy(policy: Policy): void {
+    this.policy = policy;
+    this.allocator.policy = policy;
   }
 
   /** Sets the tick from the boot-time clock, in milliseconds. Once per batch. */

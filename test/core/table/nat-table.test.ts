@@ -236,3 +236,39 @@ describe('the rfc preset', () => {
     assert.deepEqual(selfCheck(bench.table.parts), []);
   });
 });
+
+describe('a policy that changes while sessions live', () => {
+  const send = (bench: Bench, n: number, remote: number): number =>
+    portOf(bench.pass4(udp4({ from: inside(n), to: `198.51.100.${remote}:53` })));
+
+  it('from home to rfc: what stands keeps its port, new endpoints own theirs', () => {
+    const bench = new Bench();
+    const before = Array.from({ length: 100 }, (_, n) => send(bench, n, (n % 5) + 1));
+    bench.table.setPolicy(standardPolicy('rfc'));
+    before.forEach((port, n) => {
+      assert.equal(send(bench, n, (n % 5) + 1), port);
+    });
+    assert.equal(bench.table.parts.ports.ownedCount[1], 0);
+    const owned = Array.from({ length: 50 }, (_, n) => send(bench, 1000 + n, 7));
+    assert.equal(new Set(owned).size, 50);
+    assert.equal(bench.table.parts.ports.ownedCount[1], 50);
+    // An endpoint from before gets a port of its own with its next session.
+    const port = send(bench, 3, 9);
+    assert.equal(send(bench, 3, 10), port);
+    assert.equal(bench.table.parts.ports.ownedCount[1], 51);
+    assert.deepEqual(selfCheck(bench.table.parts), []);
+  });
+
+  it('from rfc to home: owners keep their port until their sessions end, others share', () => {
+    const bench = new Bench({ policy: standardPolicy('rfc') });
+    for (let n = 0; n < 240; n++) send(bench, n, 1);
+    assert.equal(bench.pass4(udp4({ from: inside(500), to: '198.51.100.2:53' }))[9], 1);
+    bench.table.setPolicy(standardPolicy('home'));
+    for (let n = 500; n < 600; n++) send(bench, n, 2);
+    assert.equal(bench.table.parts.ports.ownedCount[1], 240);
+    assert.deepEqual(selfCheck(bench.table.parts), []);
+    bench.pass(302);
+    assert.equal(bench.table.parts.ports.ownedCount[1], 0);
+    assert.deepEqual(selfCheck(bench.table.parts), []);
+  });
+});
