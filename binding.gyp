@@ -7,10 +7,13 @@
       'target_name': 'portfold',
       'sources': [
         'tun/native/addon.c',
+        'tun/native/coalesce.c',
         'tun/native/device.c',
         'tun/native/memory.c',
+        'tun/native/segment.c',
         'tun/native/system.c',
         'tun/native/wake.c',
+        'tun/native/write.c',
       ],
       'defines': ['_GNU_SOURCE', 'NAPI_VERSION=8'],
       'cflags': ['<@(warnings)', '-fvisibility=hidden'],

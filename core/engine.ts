@@ -1,7 +1,7 @@
 /**
  * The engine: what becomes of each packet of a batch.
  *
- *              ┌ IPv6 ──────────────▶ tunnelPacket       ICMPv6 from the tunnel, the kernel's chatter
+ *              ┌ IPv6 ──────────────▶ tunnelPacket       IPv4 in a tunnel (then once more from the start), ICMPv6, the kernel's chatter
  *   classify ──┤ to EXTERNAL ───────▶ inbound            WAN to LAN
  *              └ else ──────────────▶ outbound           LAN to WAN
  *
@@ -18,13 +18,14 @@ import {
 import { COUNTER_DROPS, Counter } from './table/counters.ts';
 import type { NatTable } from './table/nat-table.ts';
 import { type CompleteChecksum, Context, type LanNetwork, type Line } from './translate/context.ts';
+import { DECAPSULATED, encapsulateBatch, makeOuterHeader } from './translate/encapsulate.ts';
 import { afterFirst, beforeFirst, laterFragment } from './translate/fragments.ts';
 import { towardsOwnAddress } from './translate/hairpin.ts';
 import { orTheHosts } from './translate/host.ts';
 import { inbound } from './translate/inbound.ts';
 import { outbound } from './translate/outbound.ts';
 import { tunnelPacket } from './translate/tunnel-error.ts';
-import { Drop } from './verdict.ts';
+import { COALESCE, Drop, FORWARDED } from './verdict.ts';
 import { readI32, readU16 } from './wire/bytes.ts';
 import { ICMP_HEADER_BYTES } from './wire/icmp.ts';
 import {
@@ -47,6 +48,8 @@ import { UDP_HEADER_BYTES } from './wire/udp.ts';
 export class Engine {
   readonly table: NatTable;
   private readonly ctx: Context;
+  /** On a line whose packets for the relay are encapsulated here. */
+  private readonly outerHeader: Uint8Array | undefined;
 
   /** @param frames the batch registered with the device; @param lans most specific first */
   constructor(
@@ -59,6 +62,9 @@ export class Engine {
     this.table = table;
     this.ctx = new Context(table, line, lans, completeChecksum);
     this.ctx.frames = frames;
+    const { ceAddress, brAddress } = line;
+    if (line.encapsulatesHere && ceAddress !== undefined && brAddress !== undefined)
+      this.outerHeader = makeOuterHeader(ceAddress, brAddress);
   }
 
   /** Gives each frame of the batch its verdict; may append frames, so the batch is `frames.count` long after it. @param nowMs boot-time clock */
@@ -71,6 +77,7 @@ export class Engine {
       const descriptor = i * DESCRIPTOR_WORDS;
       descriptors[descriptor + FRAME_VERDICT] = translate(ctx, descriptor);
     }
+    if (this.outerHeader !== undefined) encapsulateBatch(ctx, this.outerHeader);
     ctx.counters[Counter.Batches]++;
   }
 
@@ -79,6 +86,8 @@ export class Engine {
     this.table.advance(nowMs);
     const lost = this.ctx.fragments.takeLost(this.table.tick);
     if (lost > 0) this.ctx.counters[COUNTER_DROPS + Drop.FragmentWithoutFirst] += lost;
+    const lostOuter = this.ctx.reassembly?.takeLost(this.table.tick) ?? 0;
+    if (lostOuter > 0) this.ctx.counters[COUNTER_DROPS + Drop.TunnelReassembly] += lostOuter;
   }
 }
 
@@ -89,7 +98,7 @@ function translate(ctx: Context, descriptor: number): number {
   const length = descriptors[descriptor + FRAME_LENGTH];
   if (length === 0) return ctx.drop(Drop.TruncatedHeader);
   const version = bytes[at] >>> 4;
-  if (version === 6) return tunnelPacket(ctx, descriptor, at, length);
+  if (version === 6) return fromTunnel(ctx, descriptor, at, length);
   if (version !== 4) return ctx.drop(Drop.NotIp);
   if (length < IPV4_HEADER_BYTES) return ctx.drop(Drop.TruncatedHeader);
 
@@ -119,6 +128,14 @@ function translate(ctx: Context, descriptor: number): number {
   else verdict = outbound(ctx, descriptor, at, l4, l4Bytes, line.mtu, line.restoreHopsOutbound);
   if (fragment !== 0) afterFirst(ctx, descriptor, verdict, isInbound);
   return verdict;
+}
+
+/** The verdict on an IPv6 packet; what was inside is an IPv4 packet to us, and the engine begins anew with it. */
+function fromTunnel(ctx: Context, descriptor: number, at: number, length: number): number {
+  const verdict = tunnelPacket(ctx, descriptor, at, length);
+  if (verdict !== DECAPSULATED) return verdict;
+  const inner = translate(ctx, descriptor);
+  return inner === FORWARDED ? COALESCE : inner;
 }
 
 /** True if the fixed part of the transport header lies within the packet, and a TCP header as a whole. */

@@ -9,7 +9,7 @@
  *   descriptor, 4 words:  0 offset of the IP header in `bytes`
  *                         1 length of the IP packet (a superpacket may have up to 65,535 bytes)
  *                         2 offload: gsoSize << 16 | gsoType << 8 | flags, as read from the virtio header
- *                         3 verdict: >= 0 the device writes the packet, < 0 it does not (~verdict is the reason)
+ *                         3 verdict: >= 0 the device writes the packet (verdict.ts says how), < 0 it does not (~verdict is the reason)
  *
  * The engine may lower `offset` by up to HEADROOM - VNET_HEADER_BYTES - 12 bytes (an ICMP answer is built in front of the
  * packet that caused it); it then clears the virtio header at the new place with `clearOffload`.
@@ -79,16 +79,28 @@ export class Frames {
   }
 
   /**
+   * Room for a packet of `length` bytes with an empty virtio header, for a frame that is there already. Returns its offset, or -1 when
+   * there is none.
+   */
+  reserve(length: number): number {
+    const offset = (this.spareAt + HEADROOM_BYTES + 15) & ~15;
+    const { bytes } = this;
+    if (offset + length > bytes.length) return -1;
+    this.spareAt = offset + length;
+    for (let i = offset - VNET_HEADER_BYTES; i < offset; i++) bytes[i] = 0;
+    return offset;
+  }
+
+  /**
    * Appends a frame of `length` bytes with an empty virtio header and verdict 0. Returns the first word of its descriptor, or -1 when
    * there is no room. The bytes are the caller's to write.
    */
   append(length: number): number {
-    const offset = (this.spareAt + HEADROOM_BYTES + 15) & ~15;
-    if (this.count === this.framesMax || offset + length > this.bytes.length) return -1;
-    this.spareAt = offset + length;
+    if (this.count === this.framesMax) return -1;
+    const offset = this.reserve(length);
+    if (offset < 0) return -1;
     const descriptor = this.count++ * DESCRIPTOR_WORDS;
-    const { descriptors, bytes } = this;
-    for (let i = offset - VNET_HEADER_BYTES; i < offset; i++) bytes[i] = 0;
+    const { descriptors } = this;
     descriptors[descriptor + FRAME_OFFSET] = offset;
     descriptors[descriptor + FRAME_LENGTH] = length;
     descriptors[descriptor + FRAME_OFFLOAD] = 0;

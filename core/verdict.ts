@@ -2,12 +2,16 @@
  * Verdicts: what becomes of a packet. Every packet that is not forwarded has one of the reasons below, and a counter.
  *
  *   verdict >= 0   the device writes the frame: FORWARDED, or ANSWERED when it was turned into an ICMP message for its sender
+ *                  ENCAPSULATE: behind the IPv6 header that stands in front of its virtio header, in segments if it is a superpacket
+ *                  COALESCE: as it stands, or merged with the TCP segments that follow it
  *   verdict <  0   it does not; ~verdict is the reason
  *
  * A reason is counted also when the packet was answered: the answer is how the sender learns of it.
  */
 export const FORWARDED = 0;
 export const ANSWERED = 1;
+export const ENCAPSULATE = 2;
+export const COALESCE = 3;
 
 /** Dense, so that a counter array can be indexed by it. Add new ones at the end: the numbers are in restored arenas. */
 export const Drop = {
@@ -41,6 +45,7 @@ export const Drop = {
   FragmentOverlapsHeader: 27,
   FragmentRoom: 28,
   TunnelReassembly: 29,
+  TunnelCongestion: 30,
 } as const;
 
 export type DropReason = (typeof Drop)[keyof typeof Drop];
@@ -121,6 +126,10 @@ export const DROP_MEANING: readonly (readonly [name: keyof typeof Drop, meaning:
   [
     'TunnelReassembly',
     'Fragments of a tunnel packet that overlap, are too many or never became whole.',
+  ],
+  [
+    'TunnelCongestion',
+    'The tunnel marked congestion, and the packet inside cannot carry the mark (RFC 6040).',
   ],
 ];
 

@@ -2,7 +2,8 @@
  * The one interface behind which packets come and go.
  *
  * A device fills a batch (bytes and descriptors, layout in the comment below), the engine rewrites it, the device writes what
- * has a verdict >= 0. Devices wrap devices: PcapWriter(device) records what passes.
+ * has a verdict >= 0. Verdicts 0 and 1 mean as it stands, virtio header first; 2 and 3 are below. A device that cannot do these writes the
+ * frame as it stands. Devices wrap devices: PcapWriter(device) records what passes.
  *
  *   descriptor, 4 words: offset of the IP header | length | gsoSize<<16 | gsoType<<8 | flags | verdict
  *
@@ -11,6 +12,14 @@
 export const DESCRIPTOR_WORDS = 4;
 export const VNET_HEADER_BYTES = 12;
 export const HEADROOM_BYTES = 128;
+
+/**
+ * The outer IPv6 header stands in front of the frame's virtio header; the packet is written behind it, with complete checksums and
+ * without offload, a superpacket as its segments.
+ */
+export const VERDICT_ENCAPSULATE = 2;
+/** The frame may be merged with the TCP segments of its flow that follow it in the batch. */
+export const VERDICT_COALESCE = 3;
 
 /** Structural view of core's Frames. */
 export interface FrameBatch {
@@ -41,7 +50,7 @@ export interface Device {
   register(batch: FrameBatch): void;
   /** Reads until nothing waits or the batch is full; sets batch.count and returns it. Never blocks. Every verdict starts as 0. */
   readBatch(): number;
-  /** Writes frames 0 … batch.count - 1 whose verdict is >= 0; returns how many were written. */
+  /** Writes frames 0 … batch.count - 1 whose verdict is >= 0; returns how many packets were written. */
   writeBatch(): number;
   /** Sleeps until a packet waits, wake() is called or the time is over. */
   wait(timeoutMs: number): void;

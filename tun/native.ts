@@ -7,6 +7,7 @@
  *
  *   device      openTun registerBuffers readBatch writeBatch wait wake setPersist closeTun,
  *               used through tun-device.ts
+ *   write       writeInto: what writeBatch does, into memory
  *   memory      mapArena isTmpfs lockFile
  *   system      bootMilliseconds sdNotify setAffinity completeChecksum
  *
@@ -75,6 +76,7 @@ export interface Native {
   ): void;
   readBatch(handle: TunHandle): number;
   writeBatch(handle: TunHandle, count: number): number;
+  writeInto(bytes: Uint8Array, descriptors: Int32Array, count: number, output: Uint8Array): number;
   wait(handle: TunHandle, timeoutMs: number): number;
   wake(token: number): boolean;
   mapArena(
@@ -214,6 +216,20 @@ export function completeChecksum(
   length: number,
 ): boolean {
   return loadNative().completeChecksum(bytes, ipOffset, csumStart, csumOffset, length);
+}
+
+/**
+ * Writes frames 0 … count - 1 as a device does, but into `output`: for each packet its length in 4 bytes, little endian, then its
+ * virtio header and itself. Superpackets are segmented, segments merged, as their verdicts say.
+ * @returns bytes used of `output`; below 0: minus the number of packets that could not be written
+ */
+export function writeInto(
+  bytes: Uint8Array,
+  descriptors: Int32Array,
+  count: number,
+  output: Uint8Array,
+): number {
+  return loadNative().writeInto(bytes, descriptors, count, output);
 }
 
 /** Ends a wait() of whichever thread has the device. False when the device is closed. */

@@ -158,7 +158,7 @@ export function finishAnswer(
 }
 
 /** RFC 1122 section 3.2.2: what must never be answered with an error. */
-function mayBeAnswered(bytes: Uint8Array, at: number): boolean {
+export function mayBeAnswered(bytes: Uint8Array, at: number): boolean {
   if ((readU16(bytes, at + IPV4_FRAGMENT) & IPV4_OFFSET_BITS) !== 0) return false;
   if (isUnroutable(readI32(bytes, at + IPV4_DESTINATION))) return false;
   if (isUnroutable(readI32(bytes, at + IPV4_SOURCE))) return false;

@@ -7,6 +7,7 @@ import { COUNTER_DROPS, Counter } from '../table/counters.ts';
 import { FragmentTable } from '../table/fragment-table.ts';
 import type { NatTable } from '../table/nat-table.ts';
 import type { TableParts } from '../table/parts.ts';
+import { Reassembly } from './reassembly.ts';
 
 /** The WAN line as the packet path sees it. Addresses are signed 32-bit numbers. */
 export interface Line {
@@ -23,6 +24,8 @@ export interface Line {
   sharedWithHost?: boolean;
   /** Packets that are too big and may be fragmented are cut here; otherwise the kernel does it behind us. */
   fragmentsHere: boolean;
+  /** Packets for the relay get their tunnel header here; otherwise the kernel does it behind us. */
+  encapsulatesHere?: boolean;
   /** Tunnel endpoints, 16 bytes each; absent on a line without a tunnel. */
   ceAddress?: Uint8Array;
   brAddress?: Uint8Array;
@@ -58,6 +61,8 @@ export class Context {
   readonly line: Line;
   readonly lans: readonly LanNetwork[];
   readonly fragments: FragmentTable;
+  /** On a line with a tunnel. */
+  readonly reassembly: Reassembly | undefined;
   readonly completeChecksum: CompleteChecksum;
   frames: Frames = new Frames(0, 0);
   /** The identification that the next outbound packet without DF gets; changes with each. */
@@ -73,6 +78,7 @@ export class Context {
   ) {
     this.completeChecksum = completeChecksum;
     this.fragments = new FragmentTable(table.parts.random.next());
+    this.reassembly = line.ceAddress === undefined ? undefined : new Reassembly();
     this.identification = table.parts.random.next() & 0xffff;
     this.table = table;
     this.parts = table.parts;

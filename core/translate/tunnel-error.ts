@@ -1,6 +1,11 @@
 /**
- * IPv6 packets that reach the TUN on a MAP-E line: the kernel decapsulates what comes from the border relay by itself, everything else
- * to the CE address is here.
+ * IPv6 packets that reach the TUN on a MAP-E line. Where the kernel decapsulates, what comes whole from the border relay is not among
+ * them; everything else to the CE address is.
+ *
+ *   from the relay, next header 4    decapsulated (encapsulate.ts)
+ *   from the relay, a fragment       made whole first (reassembly.ts)
+ *   ICMPv6 error                     here
+ *   else                             dropped by name
  *
  *   ICMPv6 error   outer: router → CE      quoted: CE → BR, next header 4, then our IPv4 packet
  *
@@ -46,16 +51,22 @@ import {
   IPV6_PAYLOAD_LENGTH,
   IPV6_SOURCE,
   ipv6AddressIs,
+  NEXT_HEADER_FRAGMENT,
   NEXT_HEADER_ICMPV6,
   NEXT_HEADER_IPV4,
 } from '../wire/ipv6.ts';
 import { finishAnswer } from './answer.ts';
 import type { Context } from './context.ts';
+import { decapsulate } from './encapsulate.ts';
 import { findQuotedOutbound, isQuoteSound, rewriteQuote } from './icmp-error.ts';
+import { reassemble } from './reassembly.ts';
 
 const QUOTE_BYTES_MAX = 548;
 
-/** Deals with one IPv6 packet. @param length bytes of the frame */
+/**
+ * Deals with one IPv6 packet. @param length bytes of the frame
+ * @returns DECAPSULATED when the frame holds an IPv4 packet to be translated, else a verdict
+ */
 export function tunnelPacket(ctx: Context, descriptor: number, at: number, length: number): number {
   const { bytes } = ctx.frames;
   const { line } = ctx;
@@ -64,11 +75,19 @@ export function tunnelPacket(ctx: Context, descriptor: number, at: number, lengt
     line.ceAddress !== undefined && ipv6AddressIs(bytes, at + IPV6_DESTINATION, line.ceAddress);
   // Router solicitations and multicast reports of the TUN itself go to multicast addresses.
   if (!isOurs) return ctx.drop(Drop.KernelChatter);
+  const nextHeader = bytes[at + IPV6_NEXT_HEADER];
+  if (nextHeader === NEXT_HEADER_IPV4 || nextHeader === NEXT_HEADER_FRAGMENT) {
+    const { brAddress } = line;
+    if (brAddress === undefined || !ipv6AddressIs(bytes, at + IPV6_SOURCE, brAddress))
+      return ctx.drop(Drop.TunnelPacketNotAccepted);
+    const take = nextHeader === NEXT_HEADER_IPV4 ? decapsulate : reassemble;
+    return take(ctx, descriptor, at, length);
+  }
   const end = at + Math.min(length, IPV6_HEADER_BYTES + readU16(bytes, at + IPV6_PAYLOAD_LENGTH));
   const icmpv6 = at + IPV6_HEADER_BYTES;
   const quote = icmpv6 + ICMPV6_HEADER_BYTES + IPV6_HEADER_BYTES;
   if (
-    bytes[at + IPV6_NEXT_HEADER] !== NEXT_HEADER_ICMPV6 ||
+    nextHeader !== NEXT_HEADER_ICMPV6 ||
     icmpv6 + ICMPV6_HEADER_BYTES > end ||
     bytes[icmpv6 + ICMPV6_TYPE] >= ICMPV6_INFORMATIONAL_MIN
   )

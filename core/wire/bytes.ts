@@ -21,6 +21,11 @@ export function writeI32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 3] = value;
 }
 
+export function writeU16le(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+}
+
 /** Little-endian 16 bits, as the fields of a virtio header are. */
 export const readU16le = (bytes: Uint8Array, at: number): number =>
   bytes[at] | (bytes[at + 1] << 8);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import * as frames from '../../core/frames.ts';
+import { COALESCE, ENCAPSULATE } from '../../core/verdict.ts';
 import * as device from '../../tun/device.ts';
 
 /**
@@ -8,12 +9,16 @@ import * as device from '../../tun/device.ts';
  * together.
  */
 describe('the layout of a batch', () => {
-  const source = readFileSync(new URL('../../tun/native/device.c', import.meta.url), 'utf8');
+  const source = ['frame.h', 'device.c']
+    .map((file) => readFileSync(new URL(`../../tun/native/${file}`, import.meta.url), 'utf8'))
+    .join('\n');
 
   const constants: [name: string, inCore: number, inDevice: number][] = [
     ['DESCRIPTOR_WORDS', frames.DESCRIPTOR_WORDS, device.DESCRIPTOR_WORDS],
     ['VNET_HEADER_BYTES', frames.VNET_HEADER_BYTES, device.VNET_HEADER_BYTES],
     ['HEADROOM_BYTES', frames.HEADROOM_BYTES, device.HEADROOM_BYTES],
+    ['VERDICT_ENCAPSULATE', ENCAPSULATE, device.VERDICT_ENCAPSULATE],
+    ['VERDICT_COALESCE', COALESCE, device.VERDICT_COALESCE],
   ];
 
   for (const [name, inCore, inDevice] of constants) {
@@ -24,8 +29,8 @@ describe('the layout of a batch', () => {
     });
   }
 
-  it('has room for the virtio header and an IPv6 header in front of each packet', () => {
-    assert.ok(frames.HEADROOM_BYTES >= frames.VNET_HEADER_BYTES + 40);
+  it('has room in front of each packet for an ICMP answer, its virtio header and an IPv6 header', () => {
+    assert.ok(frames.HEADROOM_BYTES >= 28 + frames.VNET_HEADER_BYTES + 40);
   });
 
   it('keeps the fields of a descriptor in the order that the device fills', () => {

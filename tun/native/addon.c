@@ -166,6 +166,7 @@ static void exportAll(napi_env env, napi_value exports, const Export *row) {
 
 NAPI_MODULE_INIT() {
   exportAll(env, exports, deviceExports);
+  exportAll(env, exports, writeExports);
   exportAll(env, exports, wakeExports);
   exportAll(env, exports, memoryExports);
   exportAll(env, exports, systemExports);

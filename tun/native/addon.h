@@ -4,6 +4,9 @@
  *
  *   addon.c    module registration and the helpers declared here
  *   device.c   TUN device: open, register, readBatch, writeBatch, wait
+ *   write.c    which way a frame of a batch takes (frame.h: how it lies there)
+ *   segment.c  IPv4 into IPv6, superpackets cut
+ *   coalesce.c TCP segments merged
  *   wake.c     ending the wait of another thread
  *   memory.c   the arena: mmap of a file on tmpfs, and the lock that keeps a second gateway out
  *   system.c   boot clock, sd_notify, processor affinity, completing a checksum
@@ -31,6 +34,7 @@ typedef struct {
 
 extern const Export deviceExports[];
 extern const Export wakeExports[];
+extern const Export writeExports[];
 extern const Export memoryExports[];
 extern const Export systemExports[];
 

@@ -32,6 +32,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "frame.h"
+
 /* Younger than the headers of some distributions that we build on. */
 #ifndef TUN_F_USO4
 #define TUN_F_USO4 0x20
@@ -39,13 +41,7 @@
 #endif
 
 enum {
-  DESCRIPTOR_WORDS = 4,
-  VNET_HEADER_BYTES = 12,
-  VNET_FLAGS = 0,
-  VNET_GSO_TYPE = 1,
-  VNET_GSO_SIZE = 4,
   HEADROOM_BYTES = 128,
-  PACKET_BYTES_MAX = 65535,
   ALIGNMENT = 64,
   INTERRUPTIONS_MAX = 8,
 };
@@ -76,6 +72,7 @@ typedef struct {
   size_t readBytes;
   uint32_t readFrames;
   double *counters;
+  Coalescer *coalescer;
   napi_ref references[3];
 } Device;
 
@@ -100,6 +97,7 @@ static void deviceClose(napi_env env, Device *device) {
 
 static void deviceFinalize(napi_env env, void *data, void *hint) {
   deviceClose(env, data);
+  coalescerFree(((Device *)data)->coalescer);
   free(data);
 }
 
@@ -163,10 +161,17 @@ static napi_value openTun(napi_env env, napi_callback_info info) {
   errno = ENOMEM;
   step = "device memory";
   if (device == NULL) goto failed;
+  device->coalescer = coalescerNew();
+  if (device->coalescer == NULL) {
+    free(device);
+    errno = ENOMEM;
+    goto failed;
+  }
   device->tun = tun;
   device->event = event;
   device->token = wakeRegister(event);
   if (device->token == 0) {
+    coalescerFree(device->coalescer);
     free(device);
     errno = EMFILE;
     step = "wake table";
@@ -328,26 +333,24 @@ static napi_value readBatch(napi_env env, napi_callback_info info) {
   return makeInt32(env, (int32_t)count);
 }
 
-/*
- * Writes one frame; returns 0 or an errno. A frame outside of the buffer is the engine's error and
- * counted as EFAULT.
- */
-static int writeFrame(const Device *device, const int32_t *word) {
-  const int64_t start = (int64_t)word[0] - VNET_HEADER_BYTES, length = word[1];
-  if (start < 0 || length <= 0 || word[0] + length > (int64_t)device->bytesLength) return EFAULT;
-  const uint8_t *const from = device->bytes + start;
-  const size_t total = (size_t)(VNET_HEADER_BYTES + length);
+typedef struct {
+  Sink sink;
+  int tun;
+} TunSink;
+
+/* Writes one packet to the TUN; the kernel gathers its parts. */
+static int writeToTun(Sink *sink, const struct iovec *parts, int count) {
+  const int tun = ((TunSink *)sink)->tun;
   for (int attempt = 0; attempt < INTERRUPTIONS_MAX; attempt++) {
-    if (write(device->tun, from, total) >= 0) return 0;
+    const ssize_t put = count == 1 ? write(tun, parts->iov_base, parts->iov_len)
+                                   : writev(tun, parts, count);
+    if (put >= 0) return 0;
     if (errno != EINTR) return errno;
   }
   return EINTR;
 }
 
-/*
- * writeBatch(handle, count) → written. Every frame is tried once: a packet that the kernel refuses
- * never holds up the next.
- */
+/* writeBatch(handle, count) → packets written; write.c says what becomes of each frame. */
 static napi_value writeBatch(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
   int32_t count;
@@ -358,28 +361,17 @@ static napi_value writeBatch(napi_env env, napi_callback_info info) {
     return throwUsage(env, "count is beyond the descriptors");
   }
 
-  const int32_t *word = device->descriptors;
+  const Batch batch = {device->bytes, device->bytesLength};
+  TunSink out = {.sink = {.write = writeToTun}, .tun = device->tun};
+  writeFrames(&out.sink, device->coalescer, &batch, device->descriptors, count);
+
   double *const counters = device->counters;
-  int32_t written = 0;
-  double bytesOut = 0;
-
-  for (int32_t i = 0; i < count; i++, word += DESCRIPTOR_WORDS) {
-    if (word[3] < 0) continue;
-    const int error = writeFrame(device, word);
-    if (error == 0) {
-      written++;
-      bytesOut += word[1];
-    } else if (error == EAGAIN || error == ENOBUFS) {
-      counters[WRITE_FULL] += 1;
-    } else {
-      counters[WRITE_ERRORS] += 1;
-      counters[LAST_WRITE_ERRNO] = error;
-    }
-  }
-
-  counters[PACKETS_OUT] += written;
-  counters[BYTES_OUT] += bytesOut;
-  return makeInt32(env, written);
+  counters[PACKETS_OUT] += out.sink.packets;
+  counters[BYTES_OUT] += out.sink.bytes;
+  counters[WRITE_FULL] += out.sink.full;
+  counters[WRITE_ERRORS] += out.sink.errors;
+  if (out.sink.lastErrno != 0) counters[LAST_WRITE_ERRNO] = out.sink.lastErrno;
+  return makeInt32(env, (int32_t)out.sink.packets);
 }
 
 /*

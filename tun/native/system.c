@@ -21,7 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NOTIFY_BYTES_MAX = 4096, UDP_CHECKSUM_OFFSET = 6 };
+#include "frame.h"
+
+enum { NOTIFY_BYTES_MAX = 4096 };
 
 /* bootMilliseconds() → double */
 static napi_value bootMilliseconds(napi_env env, napi_callback_info info) {
@@ -75,7 +77,7 @@ static napi_value setAffinity(napi_env env, napi_callback_info info) {
  * to it (RFC 1071), so words are added as the machine reads them and the result is stored back the
  * same way; 32 bits at a time into 64 cannot overflow below 16 GB.
  */
-static uint16_t sumWords(const uint8_t *bytes, size_t length) {
+uint16_t sumWords(const uint8_t *bytes, size_t length) {
   uint64_t sum = 0;
   uint32_t word;
   for (; length >= sizeof word; bytes += sizeof word, length -= sizeof word) {
@@ -89,6 +91,16 @@ static uint16_t sumWords(const uint8_t *bytes, size_t length) {
   }
   while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
   return (uint16_t)sum;
+}
+
+bool completePartial(uint8_t *packet, size_t length, size_t start, size_t field) {
+  if (start + field + 2 > length) return false;
+  uint8_t *const from = packet + start;
+  uint16_t checksum = (uint16_t)~sumWords(from, length - start);
+  /* In UDP a zero field means "no checksum", and the all-ones word is the same number. */
+  if (checksum == 0 && field == UDP_CHECKSUM) checksum = 0xffff;
+  memcpy(from + field, &checksum, sizeof checksum);
+  return true;
 }
 
 /*
@@ -108,16 +120,9 @@ static napi_value completeChecksum(napi_env env, napi_callback_info info) {
     return NULL;
   }
   if (offset < 0 || start < 0 || field < 0 || length < 0) return makeBool(env, false);
-  if ((int64_t)offset + length > (int64_t)dataLength || (int64_t)start + field + 2 > length) {
-    return makeBool(env, false);
-  }
-
-  uint8_t *const from = (uint8_t *)data + offset + start;
-  uint16_t checksum = (uint16_t)~sumWords(from, (size_t)(length - start));
-  /* In UDP a zero field means "no checksum", and the all-ones word is the same number. */
-  if (checksum == 0 && field == UDP_CHECKSUM_OFFSET) checksum = 0xffff;
-  memcpy(from + field, &checksum, sizeof checksum);
-  return makeBool(env, true);
+  if ((int64_t)offset + length > (int64_t)dataLength) return makeBool(env, false);
+  uint8_t *const packet = (uint8_t *)data + offset;
+  return makeBool(env, completePartial(packet, (size_t)length, (size_t)start, (size_t)field));
 }
 
 const Export systemExports[] = {
