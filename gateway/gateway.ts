@@ -181,7 +181,7 @@ export class Gateway implements ControlSource {
       interface: wan.interface,
       externalAddress: line.externalAddress,
     };
-    if (wan.type === 'address') return { type: 'address', ...common };
+    if (wan.type === 'address') return { type: 'address', ...common, ports: line.portRanges };
     const { ceAddress = '', brAddress = '' } = line;
     return { type: 'map-e', ...common, ceAddress, brAddress, encapsulation: wan.encapsulation };
   }
@@ -195,6 +195,7 @@ export class Gateway implements ControlSource {
       restoreHopsOutbound: host?.restoreHopsOutbound ?? 0,
       restoreHopsInbound: host?.restoreHopsInbound ?? 0,
       isShared: line.psid !== undefined,
+      sharedWithHost: host?.sharedWithHost ?? false,
       fragmentsHere: host !== undefined && host.encapsulation !== 'none',
       ...(line.ceAddress ? { ceAddress: parseIpv6(line.ceAddress) } : {}),
       ...(line.brAddress ? { brAddress: parseIpv6(line.brAddress) } : {}),

@@ -54,6 +54,7 @@ export class Gateway {
         runtimeDirectory,
         preset: options.preset,
         capacity: options.capacity,
+        shared: lab.shared,
       });
     writeFileSync(this.configFile, config);
   }

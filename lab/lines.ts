@@ -29,6 +29,9 @@ export const ADDRESS = {
   ipv4Mtu: 1500,
 } as const;
 
+/** The ports of that line where the gateway's host uses its address too. */
+export const SHARED_PORTS = { first: 40000, last: 59999 } as const;
+
 /** Inclusive port ranges of the line, ascending. */
 export function portRanges(line: LineType): [number, number][] {
   if (line === 'address') return [[ADDRESS.firstPort, ADDRESS.lastPort]];
@@ -51,15 +54,25 @@ export function externalAddress(line: LineType): string {
 /** The configuration file of a gateway on this line. */
 export function configuration(
   line: LineType,
-  options: { runtimeDirectory: string; preset?: 'home' | 'rfc'; capacity?: number; tun?: string },
+  options: {
+    runtimeDirectory: string;
+    preset?: 'home' | 'rfc';
+    capacity?: number;
+    tun?: string;
+    /** Address line: the host uses the address too. */
+    shared?: boolean;
+  },
 ): string {
+  const { first, last } = options.shared
+    ? SHARED_PORTS
+    : { first: ADDRESS.firstPort, last: ADDRESS.lastPort };
   const wan =
     line === 'map-e'
       ? ['type = "map-e"', `service = "${MAP_E.service}"`, `prefix = "${MAP_E.prefix}"`]
       : [
           'type = "address"',
           `address = "${ADDRESS.externalAddress}"`,
-          `ports = "${ADDRESS.firstPort}-${ADDRESS.lastPort}"`,
+          `ports = "${first}-${last}"`,
         ];
   return [
     '[[lan]]',

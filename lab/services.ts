@@ -43,13 +43,14 @@ export async function resolve(host: Namespace, name = WEB_NAME): Promise<string 
 }
 
 /**
- * nginx on SERVER: `/` greets, `/file` is `fileBytes` of random bytes, and PUT /up/NAME keeps what
- * it is given. Returns the checksum of the file. Everything lies in `folder`.
+ * nginx on SERVER or another address: `/` greets, `/file` is `fileBytes` of random bytes, and PUT
+ * /up/NAME keeps what it is given. Returns the checksum of the file. Everything lies in `folder`.
  */
 export async function startWebServer(
   internet: Namespace,
   folder: string,
   fileBytes: number,
+  address = SERVER,
 ): Promise<{ server: Background; sha256: string }> {
   const root = join(folder, 'www');
   mkdirSync(join(root, 'up'), { recursive: true });
@@ -72,7 +73,7 @@ http {
   ${temporary}
   sendfile on;
   server {
-    listen ${SERVER}:80;
+    listen ${address}:80;
     root ${root};
     client_max_body_size 0;
     location /up/ { dav_methods PUT; }
@@ -107,8 +108,10 @@ export function writeRandomFile(path: string, bytes: number): string {
   return hash.digest('hex');
 }
 
-export async function page(host: Namespace): Promise<string> {
-  const result = await host.run('curl', ['-s', '-S', '-m', '10', `http://${SERVER}/`], {
+export const page = (host: Namespace): Promise<string> => pageAt(host, SERVER);
+
+export async function pageAt(host: Namespace, address: string): Promise<string> {
+  const result = await host.run('curl', ['-s', '-S', '-m', '10', `http://${address}/`], {
     check: false,
   });
   return result.stdout.trim() || result.stderr.trim();

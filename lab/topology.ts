@@ -9,6 +9,7 @@
  *
  *   map-e     p speaks IPv6 only, routes the delegated /56 to the gateway; br is the border relay
  *   address   p routes 198.51.100.1 to the gateway; br is a router, perhaps with a smaller MTU
+ *   shared    the same, but the address is that of the gateway's wan0, in p's network 198.51.100.0/24
  *
  * Every address of inet's two networks answers, and so does every address of 10.64.0.0/16 (`ip
  * route add local`): tens of thousands of endpoints without an address each.
@@ -33,6 +34,8 @@ export const GATEWAY_LAN_ADDRESS = '192.168.7.1';
 export const LOAD_ADDRESS = '192.168.7.20';
 /** First of 65,536 internal addresses behind the load host. */
 export const LOAD_NETWORK_FIRST = '10.64.0.0';
+/** The provider's router, where the external address lies in a network with it. */
+export const PROVIDER_SHARED = '198.51.100.254';
 /** Servers, and two addresses for a STUN server. */
 export const SERVER = '203.0.113.10';
 export const SERVER_SECOND = '203.0.113.11';
@@ -51,6 +54,8 @@ export interface LabOptions {
   delegation?: 'routed' | 'on-link';
   /** MTU of the link behind the provider (address line). */
   farMtu?: number;
+  /** The external address is the gateway host's own (address line). */
+  shared?: boolean;
   /** LAN hosts h1, h2, … */
   hosts?: number;
   /** Lets the internet reach the LAN untranslated, for the null forwarder (address line). */
@@ -60,6 +65,7 @@ export interface LabOptions {
 export interface Lab {
   readonly name: string;
   readonly line: LineType;
+  readonly shared: boolean;
   /** A folder on tmpfs, removed with the lab. */
   readonly folder: string;
   readonly hosts: Namespace[];
@@ -100,6 +106,7 @@ export async function buildLab(options: LabOptions): Promise<Lab> {
   const lab: Lab = {
     name,
     line: options.line,
+    shared: options.shared ?? false,
     folder: mkdtempSync(join(TMPFS, `${name}-`)),
     hosts,
     ...roles,
@@ -256,11 +263,22 @@ async function configureAddress(lab: Lab, options: LabOptions): Promise<void> {
     lab.relay.sysctl({ 'net.ipv4.ip_forward': 1 }),
   ]);
   await Promise.all([
-    lab.gateway.ip(['address add 192.0.2.2/30 dev wan0', 'route add default via 192.0.2.1']),
+    lab.gateway.ip(
+      options.shared
+        ? [
+            `address add ${ADDRESS.externalAddress}/24 dev wan0`,
+            `route add default via ${PROVIDER_SHARED}`,
+          ]
+        : ['address add 192.0.2.2/30 dev wan0', 'route add default via 192.0.2.1'],
+    ),
     lab.provider.ip([
-      'address add 192.0.2.1/30 dev gw0',
+      ...(options.shared
+        ? [`address add ${PROVIDER_SHARED}/24 dev gw0`]
+        : [
+            'address add 192.0.2.1/30 dev gw0',
+            `route add ${ADDRESS.externalAddress}/32 via 192.0.2.2`,
+          ]),
       'address add 192.0.2.5/30 dev up0',
-      `route add ${ADDRESS.externalAddress}/32 via 192.0.2.2`,
       'route add default via 192.0.2.6',
       ...(options.routedLan ? ['route add 192.168.7.0/24 via 192.0.2.2'] : []),
     ]),
@@ -268,7 +286,7 @@ async function configureAddress(lab: Lab, options: LabOptions): Promise<void> {
       'address add 192.0.2.6/30 dev down0',
       `link set inet0 mtu ${mtu}`,
       `route add ${ADDRESS.externalAddress}/32 via 192.0.2.5`,
-      'route add 192.0.2.0/30 via 192.0.2.5',
+      `route add ${options.shared ? '198.51.100.0/24' : '192.0.2.0/30'} via 192.0.2.5`,
       ...(options.routedLan ? ['route add 192.168.7.0/24 via 192.0.2.5'] : []),
       ...RELAY_TO_INTERNET,
     ]),

@@ -117,7 +117,7 @@ function requestOf(config: PortfoldConfig, wan: WanConfig, runtimeDirectory: str
     runtimeDirectory,
     line:
       wan.type === 'address'
-        ? { type: 'address', ...common }
+        ? { type: 'address', ...common, ports: derived.portRanges }
         : {
             type: 'map-e',
             ...common,

@@ -29,6 +29,7 @@ import {
   request,
   runtimeDirectory,
   SERVER,
+  SHARED_LINE,
   scratch,
   setUp,
   shell,
@@ -44,15 +45,21 @@ import {
   WAN,
 } from '../tun/host/bed.ts';
 
+const LINES: [string, HostRequest['line']][] = [
+  ['address', ADDRESS_LINE],
+  ['map-e', MAP_E_LINE],
+  ["the host's own address", SHARED_LINE],
+];
+
 describe('host settings in a namespace', function () {
   this.timeout(60_000);
 
   beforeEach(setUp);
   afterEach(tearDown);
 
-  for (const line of [ADDRESS_LINE, MAP_E_LINE])
+  for (const [name, line] of LINES)
     for (const [host, preparation] of Object.entries({ untouched: 'true', busy: BUSY_HOST })) {
-      it(`${line.type}, ${host} host: applied, adopted without a change, undone without a trace`, () => {
+      it(`${name}, ${host} host: applied, adopted without a change, undone without a trace`, () => {
         shell(GATEWAY, preparation);
         const before = state();
 
@@ -169,7 +176,12 @@ describe('host settings in a namespace', function () {
     apply(request(MAP_E_LINE));
     const third = state();
     assert.doesNotMatch(third, /198\.51\.100\.19|pfh-tun1/);
+    apply(request(SHARED_LINE));
+    const fourth = state();
+    assert.doesNotMatch(fourth, /192\.0\.2\.18/);
+    assert.match(fourth, /200:\s+from all lookup local/);
     apply(request(ADDRESS_LINE, { tun: 'pfh-tun1' }));
+    assert.doesNotMatch(state(), /200:\s+from all lookup local|40000-59999/);
     undo();
     assertState(before);
   });
@@ -202,11 +214,17 @@ describe('host settings in a namespace', function () {
     assertState(before);
   });
 
-  for (const moment of ['*tuntap*', '*rule*add*', '*neigh*replace*'])
+  for (const [moment, line] of [
+    ['*tuntap*', MAP_E_LINE],
+    ['*rule*add*', MAP_E_LINE],
+    ['*neigh*replace*', MAP_E_LINE],
+    ['*rule*add*pref*200*', SHARED_LINE],
+    ['*rule*del*pref*0*', SHARED_LINE],
+  ] as const)
     it(`undoes from a fresh process after the first was killed at ${moment}`, () => {
       const before = state();
       const path = fakeIp(moment, 'kill -9 $PPID; exit 1');
-      assert.equal(verb('apply', JSON.stringify(request(MAP_E_LINE)), { path }), undefined);
+      assert.equal(verb('apply', JSON.stringify(request(line)), { path }), undefined);
       assert.equal(undo().found, true);
       assertState(before);
     });
@@ -227,8 +245,13 @@ describe('host settings in a namespace', function () {
   it('finds its own routes, rules and device again when the snapshot was lost', () => {
     apply(request(MAP_E_LINE));
     rmSync(runtimeDirectory, { recursive: true });
+    apply(request(SHARED_LINE));
+    rmSync(runtimeDirectory, { recursive: true });
+    apply(request(SHARED_LINE));
+    rmSync(runtimeDirectory, { recursive: true });
     apply(request(ADDRESS_LINE));
     undo();
+    assert.match(inside(GATEWAY, 'ip', '-4', 'rule'), /^0:\s+from all lookup local\n32766/);
     const pattern = new RegExp(`proto 176|${TUN}|portfold|lookup 76|tunsrc addr 2`);
     assert.deepEqual(
       state()
@@ -300,7 +323,15 @@ describe('host settings in a namespace', function () {
     writeFileSync(file, CONFIG.replace('ADDRESS', '198.51.100.2'));
     const owned = doctor('-c', file);
     assert.equal(owned.status, 1);
-    assert.match(owned.found['line only'].text, /host itself owns 198\.51\.100\.2/);
+    assert.match(owned.found['line only'].text, /host uses 198\.51\.100\.2 too and would keep 0/);
+
+    writeFileSync(
+      file,
+      CONFIG.replace('ADDRESS', '198.51.100.2').replace('4096-65534', '40000-59999'),
+    );
+    const shared = doctor('-c', file);
+    assert.equal(shared.status, 0);
+    assert.match(shared.found['line only'].text, /198\.51\.100\.2 on wan0 fits this host/);
   });
 
   it('says in one sentence what does not fit, and changes nothing', () => {
@@ -320,14 +351,21 @@ describe('host settings in a namespace', function () {
         /both as LAN x and as line/,
       ],
       [
-        'ip address add 198.51.100.18/24 dev wan0',
+        'ip address add 198.51.100.18/32 dev lan0',
         request(ADDRESS_LINE),
         'HOST_ADDRESS_OWNED',
         78,
-        /ip address del 198\.51\.100\.18\/24 dev wan0/,
+        /ip address del 198\.51\.100\.18\/32 dev lan0/,
       ],
       [
-        'ip address del 198.51.100.18/24 dev wan0; ip rule add pref 300 from all lookup 42',
+        'ip address del 198.51.100.18/32 dev lan0; ip rule add pref 100 from all lookup 42',
+        request(SHARED_LINE),
+        'HOST_RULE_TAKEN',
+        78,
+        /priority 100 \(table 42\)/,
+      ],
+      [
+        'ip rule del pref 100; ip rule add pref 300 from all lookup 42',
         request(ADDRESS_LINE),
         'HOST_RULE_TAKEN',
         78,

@@ -18,12 +18,14 @@ import {
   otherDefaultRoutes,
   type PlanContext,
 } from './plan.ts';
+import { RESERVED_PORTS, withoutPorts } from './ports.ts';
 import { ip, ipJson, isAlreadyGone, isAlreadyThere, run, runUnless } from './run.ts';
+import { sharedLine } from './shared-address.ts';
 import { type HostSnapshot, newSnapshot, readSnapshot, writeSnapshot } from './snapshot.ts';
 import { removeStrays } from './strays.ts';
 import { hasSetting, readAllSettings, readSetting, writeSetting } from './sysctl.ts';
 import type { HostRequest, HostResult } from './types.ts';
-import { undoHost } from './undo.ts';
+import { removeItem, undoHost } from './undo.ts';
 
 /** Hops that the kernel takes twice; measured, see docs/host-settings.md. */
 const RESTORE_HOPS: Record<HostResult['encapsulation'], [outbound: number, inbound: number]> = {
@@ -82,9 +84,10 @@ async function adoptOrMake(
   for (const { path, value } of plan.settings) writeSetting(path, value);
 
   for (const item of stale.filter((entry) => !entry.exclusive).reverse()) await removeItem(item);
-  for (const { path } of staleSettings.toReversed()) {
+  for (const { path, adds } of staleSettings.toReversed()) {
     const value = snapshot.before[path];
-    if (value !== undefined && hasSetting(path)) writeSetting(path, value);
+    if (value === undefined || !hasSetting(path)) continue;
+    writeSetting(path, adds ? withoutPorts(readSetting(path) ?? '', adds, value) : value);
   }
   if (old !== undefined && old.tun !== request.tun) await removeLink(old.tun);
 
@@ -161,9 +164,8 @@ async function rolledBack(
 
 async function add(item: HostItem): Promise<void> {
   for (const command of item.add) await runUnless(command, isAlreadyThere);
+  if (item.replaces !== undefined) await runUnless(item.replaces.remove, isAlreadyGone);
 }
-
-const removeItem = (item: HostItem): Promise<void> => runUnless(item.remove, isAlreadyGone);
 
 async function removeLink(name: string): Promise<void> {
   await runUnless(ip('link', 'del', 'dev', name), isAlreadyGone);
@@ -219,9 +221,16 @@ async function readContext(
     hasForceForwarding: hasSetting(`net/ipv6/conf/${wan}/force_forwarding`),
     advertised,
     acceptRa: before(`net/ipv6/conf/${wan}/accept_ra`) ?? '0',
+    reservedPorts: reservedByOthers(old),
     forwardedBefore: before(`net/ipv4/conf/${wan}/forwarding`) === '1',
     wayOutWithoutDefault: await hasWayOut(request, facts),
   };
+}
+
+function reservedByOthers(old: HostSnapshot | undefined): string {
+  const now = readSetting(RESERVED_PORTS) ?? '';
+  const ours = old?.settings.find((setting) => setting.path === RESERVED_PORTS)?.adds;
+  return ours === undefined ? now : withoutPorts(now, ours, old?.before[RESERVED_PORTS] ?? '');
 }
 
 /**
@@ -252,6 +261,7 @@ async function describe(
     lanNetworks: plan.lanNetworks,
     restoreHopsOutbound: outbound,
     restoreHopsInbound: inbound,
+    sharedWithHost: sharedLine(request, inspection.facts) !== undefined,
     warnings: plan.warnings,
   };
 }

@@ -11,9 +11,19 @@ import { forbidden, HostError, messageOf, misfit } from './errors.ts';
 import { type HostFacts, type HostRoute, isMainTable, readFacts } from './facts.ts';
 import { parseIpv4 } from './ipv4.ts';
 import { lanNetworks } from './networks.ts';
-import { METRIC_OWN_TRAFFIC, PRIORITIES, PROTOCOL, TABLES, TUN_ALIAS } from './numbers.ts';
+import {
+  METRIC_OWN_TRAFFIC,
+  PRIORITIES,
+  PRIORITY_LOCAL,
+  PRIORITY_SHARED,
+  PROTOCOL,
+  TABLES,
+  TUN_ALIAS,
+} from './numbers.ts';
 import { canonicalIpv6 } from './plan.ts';
+import { checkSharedPorts } from './ports.ts';
 import { ip, ipJson, run } from './run.ts';
+import { isLocalRule, localBeforeOurs, sharedLine } from './shared-address.ts';
 import { readSnapshot } from './snapshot.ts';
 import { hadSegmentRouting, usedTun } from './strays.ts';
 import { hasSetting, readSetting } from './sysctl.ts';
@@ -39,7 +49,7 @@ export async function inspectHost(request: HostRequest): Promise<HostInspection>
   checkOtherGateway(request, facts);
   checkTunName(request, facts);
   checkExternalAddress(request, facts);
-  checkNumbers(facts);
+  checkNumbers(request, facts);
   checkRoutes(request, facts);
   lanNetworks(request.lans, facts);
   return { facts, encapsulation: await checkLine(request, facts) };
@@ -153,20 +163,23 @@ function checkExternalAddress(request: HostRequest, facts: HostFacts): void {
   if (Number.isNaN(parseIpv4(externalAddress)))
     throw misfit('HOST_ADDRESS', `Line ${name}: "${externalAddress}" is no IPv4 address.`);
 
+  const shared = sharedLine(request, facts);
   const owner = facts.addresses.find((address) => address.local === externalAddress);
-  if (owner !== undefined)
+  const inside = [...request.lans.flatMap((lan) => lan.interfaces), request.tun];
+  if (owner !== undefined && (shared === undefined || inside.includes(owner.ifname)))
     throw misfit(
       'HOST_ADDRESS_OWNED',
       `Line ${name}: the host itself owns ${externalAddress} (on ${owner.ifname}), so that packets to ` +
         `it end there; remove it (ip address del ${externalAddress}/${owner.prefixlen} dev ` +
         `${owner.ifname}): Portfold answers for it.`,
     );
+  if (shared !== undefined) checkSharedPorts(shared);
 }
 
 /**
  * Tables and priorities are fixed numbers; somebody else's entries there would be mixed with ours.
  */
-function checkNumbers(facts: HostFacts): void {
+function checkNumbers(request: HostRequest, facts: HostFacts): void {
   const route = [...facts.routes4, ...facts.routes6].find(
     (entry) => TABLES.includes(entry.table ?? '') && entry.protocol !== PROTOCOL,
   );
@@ -182,12 +195,33 @@ function checkNumbers(facts: HostFacts): void {
       entry.protocol !== PROTOCOL &&
       (PRIORITIES.includes(String(entry.priority)) || TABLES.includes(entry.table ?? '')),
   );
+  if (sharedLine(request, facts) !== undefined) checkSharedNumbers(facts);
   if (rule !== undefined)
     throw misfit(
       'HOST_RULE_TAKEN',
       `A routing rule that is not Portfold's has the priority ${rule.priority} (table ${rule.table}); ` +
         `Portfold uses ${PRIORITIES.join(' and ')} with the tables ${TABLES.join(', ')}: give the ` +
         'other rule another priority.',
+    );
+}
+
+/** The rules that an address needs which the host uses too. */
+function checkSharedNumbers(facts: HostFacts): void {
+  const taken = [PRIORITY_SHARED, PRIORITY_LOCAL];
+  const rule =
+    localBeforeOurs(facts) ??
+    facts.rules4.find(
+      (entry) =>
+        entry.protocol !== PROTOCOL &&
+        taken.includes(String(entry.priority)) &&
+        !isLocalRule(entry),
+    );
+  if (rule !== undefined)
+    throw misfit(
+      'HOST_RULE_TAKEN',
+      `A routing rule that is not Portfold's has the priority ${rule.priority} (table ${rule.table}); on ` +
+        `an address that the host uses too, Portfold needs ${taken.join(' and ')}, and \`local\` behind the ` +
+        'first: give the other rule another priority.',
     );
 }
 

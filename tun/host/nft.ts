@@ -6,13 +6,16 @@
  *   know their answers. What is not tracked is also safe from a second translation by others.
  * - The belt: an IPv4 packet never goes from a LAN to the line past the TUN, whatever the routes
  *   say.
+ * - Where the host uses the external address too, only what concerns our ports is ours: the chains of
+ *   shared-address.ts mark it.
  * - Where the host did not forward from the line before, packets to LAN addresses stay out:
  *   Portfold opened that door for the TUN alone.
  */
 import type { LanNetwork } from './networks.ts';
 import type { HostItem } from './plan.ts';
 import type { HostCommand } from './run.ts';
-import type { HostRequest } from './types.ts';
+import { markingChains, markingRules } from './shared-address.ts';
+import type { AddressLineHost, HostRequest } from './types.ts';
 
 export const NFT_TABLE = 'portfold';
 export const FIREWALL_ID = 'nftables table';
@@ -21,6 +24,7 @@ export function nftRules(
   request: HostRequest,
   networks: LanNetwork[],
   closeInbound: boolean,
+  shared: AddressLineHost | undefined,
 ): HostItem {
   const { tun, line } = request;
   const wan = quote(line.interface);
@@ -28,6 +32,13 @@ export function nftRules(
   const lans = `{ ${[...names].map(quote).join(', ')} }`;
   const kept = [...new Set(networks.map((entry) => entry.network))];
   const outer = line.type === 'map-e' ? [`iifname ${wan} ip6 daddr ${line.ceAddress} notrack`] : [];
+  const ours =
+    shared === undefined
+      ? [`iifname ${wan} ip daddr ${line.externalAddress} notrack`]
+      : markingRules(
+          `{ ${[line.interface, ...names].map(quote).join(', ')} }`,
+          line.externalAddress,
+        );
   const inbound = closeInbound
     ? kept.map((network) => `iifname ${wan} oifname ${lans} ip daddr ${network} counter drop`)
     : [];
@@ -37,12 +48,13 @@ export function nftRules(
     `add table inet ${NFT_TABLE}`,
     `delete table inet ${NFT_TABLE}`,
     `table inet ${NFT_TABLE} {`,
+    ...(shared === undefined ? [] : markingChains(shared.ports)),
     '  chain prerouting {',
     '    type filter hook prerouting priority raw; policy accept;',
     ...indent([
       `iifname ${quote(tun)} fib daddr type local accept`,
       `iifname ${quote(tun)} notrack`,
-      `iifname ${wan} ip daddr ${line.externalAddress} notrack`,
+      ...ours,
       ...outer,
       ...kept.map((network) => `iifname ${lans} ip daddr ${network} accept`),
       `iifname ${lans} fib daddr type { local, broadcast, multicast } accept`,

@@ -6,6 +6,8 @@
  *   table 7600                    LAN traffic: throw for the kernel's part, default into the TUN
  *   table 7606 / 7607             MAP-E out / in: encapsulation and decapsulation
  *   rule priority 300 / 310       from the LAN into table 7600 / into the MAP-E tables
+ *   rule priority 100 / 200       an address that the host uses too: marked packets / `local`, moved
+ *   mark 0x20000000               one bit, set on packets to such an address that are the gateway's
  *   nftables table inet portfold  notrack and the belt against untranslated packets
  */
 export const PROTOCOL = '176';
@@ -18,6 +20,16 @@ export const TABLES = [TABLE_LAN, TABLE_ENCAPSULATE, TABLE_DECAPSULATE];
 export const PRIORITY_LAN = '300';
 export const PRIORITY_MAP_E = '310';
 export const PRIORITIES = [PRIORITY_LAN, PRIORITY_MAP_E];
+
+/** Only on a line whose address the host uses too. */
+export const PRIORITY_SHARED = '100';
+export const PRIORITY_LOCAL = '200';
+/** Where the kernel has its rule for local addresses, and what it calls table and protocol. */
+export const PRIORITY_LOCAL_KERNEL = '0';
+export const TABLE_LOCAL = '255';
+export const PROTOCOL_KERNEL = '2';
+/** A bit that neither Kubernetes nor the usual VPN clients use; others' bits are left as they are. */
+export const MARK = '0x20000000';
 
 /** Behind every other route: drops in silence while no gateway reads the TUN. */
 export const METRIC_LAST = '4294967295';

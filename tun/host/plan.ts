@@ -35,9 +35,11 @@ import {
   TUN_ALIAS,
   TUN_DUMMY_ADDRESS,
 } from './numbers.ts';
+import { RESERVED_PORTS, withPorts } from './ports.ts';
 import { type HostCommand, ip } from './run.ts';
+import { sharedAddressItems, sharedLine } from './shared-address.ts';
 import type { HostSetting } from './sysctl.ts';
-import type { HostRequest, HostResult, MapELineHost } from './types.ts';
+import type { AddressLineHost, HostRequest, HostResult, MapELineHost } from './types.ts';
 
 export interface HostItem {
   /** Two plans mean the same thing on the host exactly if the ids are equal. */
@@ -46,6 +48,8 @@ export interface HostItem {
   remove: HostCommand;
   /** An older one of its kind must go before this one can be made. */
   exclusive?: boolean;
+  /** What it takes the place of: goes once it stands, and is back before it goes. */
+  replaces?: { remove: HostCommand; restore: HostCommand };
 }
 
 export interface HostPlan {
@@ -70,6 +74,8 @@ export interface PlanContext {
   advertised: { interface: string; acceptRa: string }[];
   /** accept_ra of the line's interface. */
   acceptRa: string;
+  /** Ports that others have reserved (ip_local_reserved_ports). */
+  reservedPorts: string;
   /** True if the host forwarded IPv4 from the line's interface before Portfold came. */
   forwardedBefore: boolean;
   /**
@@ -80,9 +86,10 @@ export interface PlanContext {
 
 export function makePlan(request: HostRequest, facts: HostFacts, context: PlanContext): HostPlan {
   const networks = lanNetworks(request.lans, facts);
+  const shared = sharedLine(request, facts);
   const plan: HostPlan = {
     tun: request.tun,
-    firewall: nftRules(request, networks, !context.forwardedBefore),
+    firewall: nftRules(request, networks, !context.forwardedBefore, shared),
     items: [],
     settings: [],
     encapsulation: context.encapsulation,
@@ -93,7 +100,8 @@ export function makePlan(request: HostRequest, facts: HostFacts, context: PlanCo
   planTun(plan, request);
   planLan(plan, request, networks);
   if (request.line.type === 'map-e') planMapE(plan, request, request.line, context);
-  else planAddress(plan, request, facts);
+  else if (shared === undefined) planAddress(plan, request, facts);
+  else planSharedAddress(plan, shared, facts, context);
   planOwnTraffic(plan, request, facts, context);
   return plan;
 }
@@ -149,6 +157,23 @@ function planAddress(plan: HostPlan, request: HostRequest, facts: HostFacts): vo
   if (!speaksArp(facts, wan) || !mayBeAskedFor(facts, wan, externalAddress)) return;
   plan.items.push(neighbourProxy('-4', externalAddress, wan));
   plan.settings.push({ path: `net/ipv4/neigh/${wan}/proxy_delay`, value: '0' });
+}
+
+function planSharedAddress(
+  plan: HostPlan,
+  line: AddressLineHost,
+  facts: HostFacts,
+  context: PlanContext,
+): void {
+  plan.items.push(...sharedAddressItems(line, facts));
+  plan.settings.push(
+    { path: `net/ipv4/conf/${line.interface}/forwarding`, value: '1' },
+    {
+      path: RESERVED_PORTS,
+      value: withPorts(context.reservedPorts, line.ports),
+      adds: withPorts('', line.ports),
+    },
+  );
 }
 
 function planMapE(
@@ -292,6 +317,9 @@ function planOwnTraffic(
 ): void {
   if (request.line.type === 'address') {
     if (otherDefaultRoutes(facts.routes4).length > 0) return;
+    // The host has an address of its own on this line: it needs none of ours.
+    const shared = sharedLine(request, facts) !== undefined;
+    if (shared && context.wayOutWithoutDefault) return;
     if (!context.wayOutWithoutDefault) {
       // A default route into the TUN would send translated packets into the TUN again.
       plan.warnings.push(

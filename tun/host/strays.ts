@@ -5,8 +5,16 @@
 import { HostError } from './errors.ts';
 import { type HostFacts, readFacts } from './facts.ts';
 import { NFT_TABLE } from './nft.ts';
-import { PROTOCOL, TABLE_ENCAPSULATE, TABLES, TUN_ALIAS } from './numbers.ts';
-import { type HostCommand, ip, ipJson, isAlreadyGone, runUnless } from './run.ts';
+import {
+  PRIORITY_LOCAL,
+  PRIORITY_LOCAL_KERNEL,
+  PROTOCOL,
+  TABLE_ENCAPSULATE,
+  TABLES,
+  TUN_ALIAS,
+} from './numbers.ts';
+import { type HostCommand, ip, ipJson, isAlreadyGone, isAlreadyThere, runUnless } from './run.ts';
+import { localRule, localWasMoved } from './shared-address.ts';
 
 interface ProxyEntry {
   dst: string;
@@ -30,6 +38,12 @@ export const hadSegmentRouting = (facts: HostFacts): boolean =>
 /** Removes them all; a TUN named `keep` stays, since it will be used again. */
 export async function removeStrays(facts: HostFacts, keep?: string): Promise<void> {
   if (!hasStrays(facts)) return;
+  if (localWasMoved(facts)) {
+    // The old one must be back before the new one goes, hence not with the others.
+    const first = ip('-4', 'rule', 'add', ...localRule(PRIORITY_LOCAL_KERNEL));
+    await runUnless(first, isAlreadyThere);
+    await runUnless(ip('-4', 'rule', 'del', ...localRule(PRIORITY_LOCAL)), isAlreadyGone);
+  }
   for (const command of await commands(facts, keep)) await runUnless(command, isAlreadyGone);
 }
 

@@ -12,6 +12,8 @@ const ROOT = '/proc/sys/';
 export interface HostSetting {
   path: string;
   value: string;
+  /** The value is a list of ports, and these are what we put into it. */
+  adds?: string;
 }
 
 /** Families of settings of which a snapshot holds everything: a forwarding switch changes many. */
@@ -32,7 +34,8 @@ export const hasSetting = (path: string): boolean => existsSync(ROOT + path);
 /** Writes a value. Throws a HostError that names setting, value and reason. */
 export function writeSetting(path: string, value: string): void {
   try {
-    writeFileSync(ROOT + path, value);
+    // The end of the line makes an empty value one that is written.
+    writeFileSync(ROOT + path, `${value}\n`);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     const text = `${path} could not be set to ${value}: ${messageOf(error)}`;

@@ -12,6 +12,8 @@ export interface AddressLineHost {
   name: string;
   interface: string;
   externalAddress: string;
+  /** Inclusive ranges, ascending. They count where the host uses the address too. */
+  ports: [number, number][];
 }
 
 export interface MapELineHost {
@@ -42,6 +44,8 @@ export interface HostResult {
   /** Hops that the engine must give back because the kernel decrements a second time after the TUN, per direction. */
   restoreHopsOutbound: number;
   restoreHopsInbound: number;
+  /** The external address is the host's own as well; what is not ours goes back to the host. */
+  sharedWithHost: boolean;
   /** Sentences for the log: what works, but perhaps not as the operator thinks. */
   warnings?: string[];
 }

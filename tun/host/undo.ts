@@ -13,7 +13,9 @@
  */
 import { HostError, messageOf } from './errors.ts';
 import { FIREWALL_ID } from './nft.ts';
-import { type HostCommand, ip, isAlreadyGone, run } from './run.ts';
+import type { HostItem } from './plan.ts';
+import { withoutPorts } from './ports.ts';
+import { type HostCommand, ip, isAlreadyGone, isAlreadyThere, run, runUnless } from './run.ts';
 import { type HostSnapshot, readSnapshot, removeSnapshot } from './snapshot.ts';
 import { hasSetting, readAllSettings, readSetting, restoreRank, writeSetting } from './sysctl.ts';
 
@@ -47,10 +49,10 @@ export async function undoHost(runtimeDirectory: string): Promise<UndoReport> {
 
   const items = snapshot.items.filter((item) => item.id !== FIREWALL_ID);
   const firewall = snapshot.items.find((item) => item.id === FIREWALL_ID);
-  for (const item of items.toReversed()) await take(item.id, item.remove, report);
+  for (const item of items.toReversed()) await takeItem(item, report);
   await take(`TUN ${snapshot.tun}`, ip('link', 'del', 'dev', snapshot.tun), report);
   restore(wanted, report);
-  if (firewall !== undefined) await take(firewall.id, firewall.remove, report);
+  if (firewall !== undefined) await takeItem(firewall, report);
 
   if (report.problems.length === 0) removeSnapshot(runtimeDirectory);
   return report;
@@ -79,6 +81,10 @@ function wantedSettings(snapshot: HostSnapshot): Map<string, string> {
     const ours = snapshot.changed === null || snapshot.changed[path] === now;
     wanted.set(path, ours ? before : now);
   }
+  for (const { path, adds } of snapshot.settings) {
+    const now = current[path];
+    if (adds && now !== undefined) wanted.set(path, withoutPorts(now, adds, snapshot.before[path]));
+  }
   return wanted;
 }
 
@@ -105,6 +111,27 @@ function restore(wanted: Map<string, string>, report: UndoReport): void {
   }
   report.restored = [...restored];
   report.problems.push(...failed.filter((text) => !report.problems.includes(text)));
+}
+
+async function takeItem(item: HostItem, report: UndoReport): Promise<void> {
+  try {
+    await restoreReplaced(item);
+  } catch (error) {
+    // What it took the place of is not back, so it must stay.
+    report.problems.push(messageOf(error));
+    return;
+  }
+  await take(item.id, item.remove, report);
+}
+
+/** Takes back one thing; what is gone already is fine. */
+export async function removeItem(item: HostItem): Promise<void> {
+  await restoreReplaced(item);
+  await runUnless(item.remove, isAlreadyGone);
+}
+
+async function restoreReplaced(item: HostItem): Promise<void> {
+  if (item.replaces !== undefined) await runUnless(item.replaces.restore, isAlreadyThere);
 }
 
 async function take(id: string, command: HostCommand, report: UndoReport): Promise<void> {

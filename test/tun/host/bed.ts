@@ -32,7 +32,7 @@ const SWAP = fileURLToPath(new URL('./swap.ts', import.meta.url));
 /** All that must be as before. */
 export const STATE = `
   cd /proc/sys
-  grep -rs . net/ipv4/conf net/ipv6/conf net/ipv4/neigh net/ipv6/neigh net/ipv4/ip_forward | sort
+  grep -rs . net/ipv4/conf net/ipv6/conf net/ipv4/neigh net/ipv6/neigh net/ipv4/ip_forward net/ipv4/ip_local_reserved_ports | sort
   for c in "ip rule" "ip -6 rule" "ip route show table all" "ip -6 route show table all" "ip neigh show proxy" \
     "ip -6 neigh show proxy" "ip sr tunsrc show" "nft list ruleset" "ip link" "ip address"
   do echo "== $c"; $c | sed 's/ expires [0-9]*sec//; s/valid_lft [0-9]*sec preferred_lft [0-9]*sec//'; done`;
@@ -52,6 +52,18 @@ export const ADDRESS_LINE: HostRequest['line'] = {
   name: 'line',
   interface: 'wan0',
   externalAddress: '198.51.100.18',
+  ports: [[4096, 65534]],
+};
+/** The address of the host itself, of which the gateway gets some ports. */
+export const SHARED_LINE: HostRequest['line'] = {
+  type: 'address',
+  name: 'line',
+  interface: 'wan0',
+  externalAddress: '198.51.100.2',
+  ports: [
+    [1234, 1234],
+    [40000, 59999],
+  ],
 };
 export const MAP_E_LINE: HostRequest['line'] = {
   type: 'map-e',
@@ -167,13 +179,13 @@ export function doctor(...words: string[]): {
 }
 
 /**
- * A program named `ip` that stands in front of the real one and does `what` where the arguments fit
- * `pattern`.
+ * A program named `ip` that stands in front of the real one, $REAL, and does `what` where the
+ * arguments fit `pattern`.
  */
 export function fakeIp(pattern: string, what: string): string {
   const directory = mkdtempSync(join(scratch, 'path-'));
   const real = execFileSync('sh', ['-c', 'command -v ip'], { encoding: 'utf8' }).trim();
-  const script = `#!/bin/sh\ncase "$*" in ${pattern}) ${what};; esac\nexec ${real} "$@"\n`;
+  const script = `#!/bin/sh\nREAL=${real}\ncase "$*" in ${pattern}) ${what};; esac\nexec $REAL "$@"\n`;
   writeFileSync(join(directory, 'ip'), script);
   chmodSync(join(directory, 'ip'), 0o755);
   return directory;

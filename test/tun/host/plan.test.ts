@@ -26,6 +26,7 @@ const CONTEXT: PlanContext = {
   hasForceForwarding: true,
   advertised: [],
   acceptRa: '1',
+  reservedPorts: '',
   forwardedBefore: false,
   wayOutWithoutDefault: false,
 };
@@ -48,6 +49,7 @@ const request = (line: Partial<HostRequest['line']> = {}): HostRequest => ({
     name: 'line',
     interface: 'wan0',
     externalAddress: '198.51.100.18',
+    ports: [[40000, 59999]],
     ...line,
   } as HostRequest['line'],
   runtimeDirectory: '/nowhere',
