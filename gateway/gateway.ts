@@ -28,7 +28,7 @@ import { parseIpv4Prefix, parseIpv6 } from './config/addresses.ts';
 import { type DerivedLine, deriveLine, rulesOfLine } from './config/line.ts';
 import { formatRange } from './config/ports.ts';
 import { resolvePrefix } from './config/prefix.ts';
-import type { PortfoldConfig, WanConfig } from './config/types.ts';
+import type { LanConfig, PortfoldConfig, WanConfig } from './config/types.ts';
 import { configWarnings } from './config/warnings.ts';
 import type { Status } from './control/api.ts';
 import { type ControlServer, startControlServer } from './control/server.ts';
@@ -36,6 +36,7 @@ import type { ControlSource } from './control/source.ts';
 import { Datapath } from './datapath/datapath.ts';
 import { GatewayError } from './errors.ts';
 import type { Logger } from './log.ts';
+import { type Change, changesBetween } from './reload.ts';
 import { ArenaSource } from './source/arena-source.ts';
 import { EventLog } from './source/event-log.ts';
 
@@ -74,7 +75,7 @@ export class Gateway implements ControlSource {
   private hostIsSet = false;
 
   constructor(options: GatewayOptions) {
-    this.options = options;
+    this.options = { ...options };
     this.wan = options.config.wans[0];
   }
 
@@ -100,7 +101,7 @@ export class Gateway implements ControlSource {
       source: this,
       onError: (error) => logger.error({ error: error.stack }, 'a control request failed'),
     });
-    this.host = await this.applyHost();
+    this.host = await this.applyHost(config.lans);
     for (const warning of this.host.warnings ?? []) logger.warn(warning);
     this.mtu = lineMtu(wan, this.host);
 
@@ -108,10 +109,8 @@ export class Gateway implements ControlSource {
     const line = this.engineLine();
     const lans = engineLans(this.host);
     const adopt = this.openArena(set, line);
-    const lanNames = this.host.lanNetworks.map((network) => network.lan);
-    const { timers } = standardPolicy(config.policy.preset);
     const arena = this.arena as Arena;
-    this.source = new ArenaSource(arena, set, timers, line.externalAddress, lans, lanNames);
+    this.source = this.viewOf(arena, config, this.host);
     const epochTime = Date.now() - (bootMilliseconds() - arena.epochMs);
     this.eventLog = new EventLog(arena, set.count, epochTime);
     // What a predecessor told is known, but not told again.
@@ -161,11 +160,46 @@ export class Gateway implements ControlSource {
     this.lock?.release();
   }
 
-  private async applyHost(): Promise<HostResult> {
+  /**
+   * Puts another configuration into force while packets flow, and tells what changed. Throws when it cannot; then the old one still
+   * is in force. Not before the start is over, and one at a time.
+   */
+  async reload(next: PortfoldConfig): Promise<Change[]> {
+    const { options, datapath, arena, host } = this;
+    if (this.state !== 'forwarding' || !datapath || !arena || !host)
+      throw new GatewayError('RELOAD_NOT_NOW', 'the gateway is not forwarding', 1);
+    const changes = changesBetween(options.config, next);
+    let nextHost = host;
+    if (changes.includes('lan')) nextHost = await this.applyHost(next.lans);
+    try {
+      await datapath.change({ lans: engineLans(nextHost), preset: next.policy.preset });
+    } catch {
+      if (changes.includes('lan')) await this.applyHost(options.config.lans);
+      throw new GatewayError('RELOAD_UNANSWERED', 'the datapath did not take the change', 1);
+    }
+    for (const warning of nextHost.warnings ?? [])
+      if (!host.warnings?.includes(warning)) options.logger.warn(warning);
+    this.host = { ...host, lanNetworks: nextHost.lanNetworks, warnings: nextHost.warnings };
+    this.source = this.viewOf(arena, next, nextHost);
+    options.config = next;
+    options.logger.level = next.gateway.logLevel;
+    return changes;
+  }
+
+  /** The tables of the arena as the control API sees them. */
+  private viewOf(arena: Arena, config: PortfoldConfig, host: HostResult): ArenaSource {
+    const { timers } = standardPolicy(config.policy.preset);
+    const lanNames = host.lanNetworks.map((network) => network.lan);
+    const set = new PortSet(this.line.ports);
+    const address = parseIpv4(this.line.externalAddress);
+    return new ArenaSource(arena, set, timers, address, engineLans(host), lanNames);
+  }
+
+  private async applyHost(lans: LanConfig[]): Promise<HostResult> {
     const { config } = this.options;
     const request: HostRequest = {
       tun: config.gateway.tun,
-      lans: config.lans,
+      lans,
       line: this.hostLine(),
       runtimeDirectory: config.gateway.runtimeDirectory,
     };
@@ -183,7 +217,10 @@ export class Gateway implements ControlSource {
     };
     if (wan.type === 'address') return { type: 'address', ...common, ports: line.portRanges };
     const { ceAddress = '', brAddress = '' } = line;
-    return { type: 'map-e', ...common, ceAddress, brAddress, encapsulation: wan.encapsulation };
+    // What was chosen at the start stays chosen at a reload.
+    const chosen = this.host?.encapsulation ?? 'none';
+    const encapsulation = chosen === 'none' ? wan.encapsulation : chosen;
+    return { type: 'map-e', ...common, ceAddress, brAddress, encapsulation };
   }
 
   private engineLine(): Line {

@@ -1,7 +1,15 @@
-/** What the datapath worker is told at its start: plain values that travel to another thread. */
+/** What the datapath worker is told at its start and while it runs: plain values that travel to another thread. */
+import type { MessagePort } from 'node:worker_threads';
 import type { LanNetwork, Line } from '../../core/translate/context.ts';
 
-export interface DatapathPlan {
+/** What may be replaced while the worker runs. */
+export interface DatapathChange {
+  /** Most specific first. */
+  lans: LanNetwork[];
+  preset: 'home' | 'rfc';
+}
+
+export interface DatapathPlan extends DatapathChange {
   tun: string;
   arenaPath: string;
   arenaBytes: number;
@@ -9,19 +17,23 @@ export interface DatapathPlan {
   /** Ascending. */
   ports: Uint16Array;
   line: Line;
-  lans: LanNetwork[];
-  preset: 'home' | 'rfc';
   /** The arena holds a predecessor's records. */
   adopt: boolean;
   /** Shared words, CONTROL_…. */
   control: SharedArrayBuffer;
+  /** Brings changes; each is answered with CHANGED when it is in force. */
+  changes: MessagePort;
 }
 
 /** The main thread sets it to 1 to end the loop. */
 export const CONTROL_STOP = 0;
 /** Turns of the loop, so that the main thread sees that it lives. */
 export const CONTROL_TURNS = 1;
+/** Changes that were sent: when it differs from what the worker has seen, messages wait. */
+export const CONTROL_CHANGES = 2;
 export const CONTROL_WORDS = 16;
+
+export const CHANGED = 'changed';
 
 export interface WorkerReady {
   type: 'ready';

@@ -1,6 +1,6 @@
 /** The worker thread: opens the device, makes the tables over the mapped arena, and forwards until it is told to stop. */
 import { randomFillSync } from 'node:crypto';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { Engine } from '../../core/engine.ts';
 import { DESCRIPTOR_WORDS, Frames, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/frames.ts';
 import { Arena } from '../../core/table/arena.ts';
@@ -13,7 +13,7 @@ import * as device from '../../tun/device.ts';
 import { bootMilliseconds, completeChecksum, mapArena } from '../../tun/native.ts';
 import { TunDevice } from '../../tun/tun-device.ts';
 import { forward } from './loop.ts';
-import type { DatapathPlan, WorkerReady } from './plan.ts';
+import { CHANGED, type DatapathChange, type DatapathPlan, type WorkerReady } from './plan.ts';
 
 /** Room for 31 superpackets, or 256 small packets. */
 const BATCH_BYTES = 1 << 21;
@@ -42,7 +42,9 @@ const table = new NatTable(parts, standardPolicy(plan.preset), bootMilliseconds(
 const restored = plan.adopt ? table.restore() : undefined;
 
 const frames = new Frames(BATCH_BYTES, BATCH_FRAMES, SPARE_BYTES, SPARE_FRAMES);
-const engine = new Engine(table, plan.line, plan.lans, frames, completeChecksum);
+// The engine reads this very array, so that a change needs no other engine.
+const { lans } = plan;
+const engine = new Engine(table, plan.line, lans, frames, completeChecksum);
 const tun = new TunDevice(plan.tun, { persist: true });
 tun.register(frames);
 const ready: WorkerReady = {
@@ -54,5 +56,19 @@ const ready: WorkerReady = {
 };
 parentPort?.postMessage(ready);
 
-forward(tun, engine, new Int32Array(plan.control), bootMilliseconds);
+forward(tun, engine, new Int32Array(plan.control), bootMilliseconds, takeChanges);
 tun.close();
+
+/** Puts what the main thread has sent into force, and says so. This thread has no event loop that could receive a message. */
+function takeChanges(): void {
+  for (
+    let received = receiveMessageOnPort(plan.changes);
+    received !== undefined;
+    received = receiveMessageOnPort(plan.changes)
+  ) {
+    const change = received.message as DatapathChange;
+    table.setPolicy(standardPolicy(change.preset));
+    lans.splice(0, lans.length, ...change.lans);
+    plan.changes.postMessage(CHANGED);
+  }
+}

@@ -42,7 +42,6 @@ import {
   HOST_BYTES_OUT,
   HOST_CREATED_SESSIONS,
   HOST_IN_USE,
-  HOST_LAN,
   HOST_LAST_SEEN,
   HOST_MAPPINGS,
   HOST_OTHERS,
@@ -173,7 +172,8 @@ export class ArenaSource {
       if (hosts[at + HOST_IN_USE] !== 1) continue;
       if (host === HOST_OTHERS && hosts[at + HOST_CREATED_SESSIONS] === 0) continue;
       row.address = hosts[at + HOST_ADDRESS];
-      row.lan = this.lanNames[hosts[at + HOST_LAN]] ?? '';
+      // By address: the number in the record is that of a LAN when the host came.
+      row.lan = this.lanName(hosts[at + HOST_ADDRESS]);
       row.sessions = hosts[at + HOST_SESSIONS];
       row.mappings = hosts[at + HOST_MAPPINGS];
       row.portsOwned = hosts[at + HOST_OWNED];

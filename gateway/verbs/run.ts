@@ -1,9 +1,12 @@
-/** `portfold run`: the gateway in the foreground. SIGTERM and SIGINT end it and undo its changes to the host. */
+/**
+ * `portfold run`: the gateway in the foreground. SIGTERM and SIGINT end it and undo its changes to the host; SIGHUP reads the
+ * configuration again.
+ */
 import { readFileSync } from 'node:fs';
 import { sdNotify } from '../../tun/native.ts';
 import { loadConfig } from '../config/load.ts';
 import { Gateway } from '../gateway.ts';
-import { makeLogger } from '../log.ts';
+import { type Logger, makeLogger } from '../log.ts';
 
 export interface RunOptions {
   config: string;
@@ -38,13 +41,22 @@ export async function run(options: RunOptions): Promise<number> {
       logger.info({ signal }, 'ending');
       end(0);
     });
-  process.on('SIGHUP', () =>
-    logger.warn('the configuration is read at start only; restart the gateway to apply a new one'),
-  );
+  // Each SIGHUP waits for the one before it, and the first for the start.
+  let started: () => void = () => {};
+  let reloads = new Promise<void>((resolve) => {
+    started = resolve;
+  });
+  process.on('SIGHUP', () => {
+    reloads = reloads.then(() => reload(gateway, options.config, logger));
+  });
 
   await gateway.start();
   sdNotify('READY=1');
+  started();
   const exitCode = await ended;
+  process.removeAllListeners('SIGHUP');
+  process.on('SIGHUP', () => {});
+  await reloads;
   sdNotify('STOPPING=1');
   const handover = options.handover === true && exitCode === 0;
   await gateway.stop(handover);
@@ -52,6 +64,19 @@ export async function run(options: RunOptions): Promise<number> {
     handover ? 'ended; a successor may take over' : 'ended; the host is as it was before',
   );
   return exitCode;
+}
+
+/** Reads the file again and puts it into force, whole or not at all. Never throws: a gateway outlives a bad file. */
+async function reload(gateway: Gateway, file: string, logger: Logger): Promise<void> {
+  sdNotify('RELOADING=1');
+  try {
+    const changes = await gateway.reload(loadConfig(file));
+    logger.info({ changes }, changes.length > 0 ? 'configuration reloaded' : 'nothing changed');
+  } catch (error) {
+    const { message } = error as Error;
+    logger.error(`not reloaded, the old configuration stays in force: ${message}`);
+  }
+  sdNotify('READY=1');
 }
 
 /** From package.json, two folders up from the sources and three from dist/gateway/verbs. */
