@@ -8,8 +8,9 @@ export function addRun(program: Command, context: Context): void {
     .command('run')
     .summary('Run the gateway in the foreground')
     .description(
-      'Run the gateway in the foreground. SIGTERM ends it and undoes its changes to the host. The configuration ' +
-        'is read at start. Sessions of a gateway that was killed, or that ended with --handover, are taken over.\n\n' +
+      'Run the gateway in the foreground. SIGTERM ends it and undoes its changes to the host. SIGHUP reads the ' +
+        'configuration again: preset, log level and LANs change while packets flow, anything else needs a restart. ' +
+        'Sessions of a gateway that was killed, or that ended with --handover, are taken over.\n\n' +
         'Exit status: 0 ended on request, 1 failed, 4 no permission, 78 the configuration is wrong.',
     )
     .option('-c, --config <file>', 'configuration file', CONFIG_DEFAULT)
