@@ -234,6 +234,7 @@ export class Gateway implements ControlSource {
       isShared: line.psid !== undefined,
       sharedWithHost: host?.sharedWithHost ?? false,
       fragmentsHere: host !== undefined && host.encapsulation !== 'none',
+      encapsulatesHere: host?.encapsulation === 'own',
       ...(line.ceAddress ? { ceAddress: parseIpv6(line.ceAddress) } : {}),
       ...(line.brAddress ? { brAddress: parseIpv6(line.brAddress) } : {}),
     };

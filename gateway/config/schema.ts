@@ -169,7 +169,7 @@ export const mapEWanTable = z.strictObject({
   prefix: text(prefixProblem),
   'iid-format': z.enum(['rfc7597', 'draft-ietf-softwire-map-03']).optional(),
   br: text(ipv6Problem).optional(),
-  encapsulation: z.enum(['auto', 'seg6', 'ip6tnl']).default('auto'),
+  encapsulation: z.enum(['auto', 'seg6', 'ip6tnl', 'own']).default('auto'),
 });
 
 export const addressWanTable = z.strictObject({

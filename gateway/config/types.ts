@@ -47,7 +47,7 @@ export interface MapEWanConfig extends WanCommon {
   prefix: string;
   iidFormat?: 'rfc7597' | 'draft-ietf-softwire-map-03';
   br?: string;
-  encapsulation: 'auto' | 'seg6' | 'ip6tnl';
+  encapsulation: 'auto' | 'seg6' | 'ip6tnl' | 'own';
 }
 
 export type WanConfig = AddressWanConfig | MapEWanConfig;

@@ -44,7 +44,7 @@ export interface LineStatus {
   portCount: number;
   portRanges: string[];
   mtu: number;
-  /** How packets are encapsulated: "none", "seg6", "ip6tnl". */
+  /** How packets are encapsulated: "none", "seg6", "ip6tnl", "own". */
   encapsulation: string;
   ceAddress?: string;
   brAddress?: string;

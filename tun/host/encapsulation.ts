@@ -3,6 +3,7 @@
  *
  *   seg6     reduced SRv6 encapsulation with one segment: plain IPv4-in-IPv6, keeps superpackets
  *   ip6tnl   the tunnel device, second choice
+ *   own      the engine encapsulates and the addon segments: needs nothing of the kernel, but is slower
  *
  * The trial runs in a network namespace of its own that ends with the trial: the host's own
  * settings stay untouched, and modules are loaded as they would be in earnest.
@@ -38,22 +39,27 @@ export async function probeEncapsulation(): Promise<EncapsulationSupport> {
   };
 }
 
-/** The encapsulation that will run, or an error that says what each of them lacks. */
+/** The encapsulation that will run, or an error that says what the kernel lacks for the one wanted. */
 export async function chooseEncapsulation(
-  wanted: 'auto' | 'seg6' | 'ip6tnl',
-): Promise<'seg6' | 'ip6tnl'> {
+  wanted: 'auto' | 'seg6' | 'ip6tnl' | 'own',
+): Promise<'seg6' | 'ip6tnl' | 'own'> {
+  if (wanted === 'own') return 'own';
   const support = await probeEncapsulation();
-  const order = wanted === 'auto' ? (['seg6', 'ip6tnl'] as const) : ([wanted] as const);
-  const first = order.find((kind) => support[kind]);
-  if (first !== undefined) return first;
+  if (wanted === 'auto') return firstChoice(support);
+  if (support[wanted]) return wanted;
 
-  const said = order.map((kind) => `${kind}: ${support.reasons[kind]}`).join('; ');
   throw misfit(
     'HOST_NO_ENCAPSULATION',
-    `This kernel cannot encapsulate IPv4 in IPv6 (${said}); it needs CONFIG_IPV6_SEG6_LWTUNNEL ` +
-      'or the module ip6_tunnel, and an iproute2 of 6.0 or later.' +
-      (wanted === 'auto' ? '' : ' With encapsulation = "auto" the other way is tried too.'),
+    `This kernel cannot encapsulate IPv4 in IPv6 by ${wanted} (${support.reasons[wanted]}); it needs ` +
+      'CONFIG_IPV6_SEG6_LWTUNNEL or the module ip6_tunnel, and an iproute2 of 6.0 or later. With ' +
+      'encapsulation = "auto" another way is taken, and "own" needs nothing of the kernel.',
   );
+}
+
+/** What "auto" means on a kernel with this support. */
+export function firstChoice(support: EncapsulationSupport): 'seg6' | 'ip6tnl' | 'own' {
+  if (support.seg6) return 'seg6';
+  return support.ip6tnl ? 'ip6tnl' : 'own';
 }
 
 async function whyNot(lines: string[]): Promise<string | undefined> {

@@ -8,7 +8,7 @@
  */
 import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { probeEncapsulation } from './encapsulation.ts';
+import { firstChoice, probeEncapsulation } from './encapsulation.ts';
 import { messageOf } from './errors.ts';
 import { readFacts } from './facts.ts';
 import { hasNetAdmin } from './inspect.ts';
@@ -133,18 +133,19 @@ async function examineEncapsulation(): Promise<Finding[]> {
       ),
     ];
 
-  const { seg6, ip6tnl, reasons } = await probeEncapsulation();
+  const support = await probeEncapsulation();
+  const { seg6, ip6tnl, reasons } = support;
   const told = (name: string, works: boolean, reason?: string): Finding =>
     ok(name, works ? `the kernel has ${name}` : `the kernel does not have ${name}: ${reason}`);
-  const chosen = seg6 ? 'seg6' : ip6tnl ? 'ip6tnl' : undefined;
+  const chosen = firstChoice(support);
   return [
     told('seg6', seg6, reasons.seg6),
     told('ip6tnl', ip6tnl, reasons.ip6tnl),
-    chosen === undefined
+    chosen === 'own'
       ? warning(
           'encapsulation',
-          'MAP-E cannot run on this kernel; address lines can',
-          'use a kernel with CONFIG_IPV6_SEG6_LWTUNNEL or the module ip6_tunnel',
+          'the kernel cannot encapsulate for MAP-E, so that Portfold would do it itself (own): slower',
+          'for speed, use a kernel with CONFIG_IPV6_SEG6_LWTUNNEL or the module ip6_tunnel',
         )
       : ok('encapsulation', `MAP-E would run over ${chosen}`),
   ];

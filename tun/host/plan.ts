@@ -193,6 +193,7 @@ function planMapE(
   );
 
   if (context.encapsulation === 'ip6tnl') planTunnelDevice(plan, request, line);
+  else if (context.encapsulation === 'own') planOwnEncapsulation(plan, request, line, context);
   else planSegmentRouting(plan, request, line, context);
 
   const rule = ['pref', PRIORITY_MAP_E, 'iif', request.tun, 'from', `${externalAddress}/32`];
@@ -225,15 +226,27 @@ function planSegmentRouting(
   plan.items.push(
     route6('blackhole', ['default', 'table', TABLE_DECAPSULATE, 'metric', METRIC_LAST]),
     route6('unicast', [`${ce}/128`, ...local, 'dev', tun, 'table', TABLE_DECAPSULATE]),
-    // What is not IPv4 from the relay (ICMPv6, fragments, others' packets) is Portfold's to judge.
-    route6('unicast', [`${ce}/128`, 'dev', tun]),
   );
+  // What is not IPv4 from the relay (ICMPv6, fragments, others' packets) is Portfold's to judge.
+  planOwnEncapsulation(plan, request, line, context);
   const from = ['iif', wan, 'from', `${br}/128`, 'to', `${ce}/128`, 'ipproto', '4'];
-  plan.items.push(
-    ruleItem('-6', ['pref', PRIORITY_MAP_E, ...from, 'table', TABLE_DECAPSULATE]),
-    neighbourProxy('-6', ce, wan),
-  );
+  plan.items.push(ruleItem('-6', ['pref', PRIORITY_MAP_E, ...from, 'table', TABLE_DECAPSULATE]));
+}
 
+/**
+ * All IPv6 for the CE address goes into the TUN, and what comes out of it to the line: by itself this is
+ * all that the engine needs to encapsulate, and IPv4 from the TUN to the line meets the blackhole.
+ */
+function planOwnEncapsulation(
+  plan: HostPlan,
+  request: HostRequest,
+  line: MapELineHost,
+  context: PlanContext,
+): void {
+  const { tun } = request;
+  const { interface: wan } = line;
+  const ce = canonicalIpv6(line.ceAddress);
+  plan.items.push(route6('unicast', [`${ce}/128`, 'dev', tun]), neighbourProxy('-6', ce, wan));
   plan.settings.push(...forwardingSettings6(tun, wan, context));
   plan.settings.push(
     { path: `net/ipv6/conf/${wan}/proxy_ndp`, value: '1' },

@@ -23,7 +23,7 @@ export interface MapELineHost {
   externalAddress: string;
   ceAddress: string;
   brAddress: string;
-  encapsulation: 'auto' | 'seg6' | 'ip6tnl';
+  encapsulation: 'auto' | 'seg6' | 'ip6tnl' | 'own';
 }
 
 export interface HostRequest {
@@ -36,7 +36,8 @@ export interface HostRequest {
 
 /** What applying it told, for the engine. */
 export interface HostResult {
-  encapsulation: 'none' | 'seg6' | 'ip6tnl';
+  /** "own": the kernel does not, and the engine must. */
+  encapsulation: 'none' | 'seg6' | 'ip6tnl' | 'own';
   /** MTU of the line's interface. */
   interfaceMtu: number;
   /** Each LAN with the gateway's own address there, most specific prefix first. */
