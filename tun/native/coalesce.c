@@ -126,22 +126,24 @@ static size_t mergeable(uint8_t *packet, size_t length) {
 }
 
 /* True if the segment may stand behind what waits. The flow is the same. */
-static bool continues(const Group *group, const uint8_t *packet, size_t length, size_t headerBytes) {
+static bool continues(const Group *group, const uint8_t *packet, size_t length,
+                      size_t headerBytes) {
   const uint8_t *const first = group->packet;
   const size_t size = length - headerBytes;
   if (group->isClosed || group->count == PARTS_MAX || headerBytes != group->headerBytes ||
-      size > group->segmentBytes || group->headerBytes + group->payloadBytes + size >
-          PACKET_BYTES_MAX) {
+      size > group->segmentBytes ||
+      group->headerBytes + group->payloadBytes + size > PACKET_BYTES_MAX) {
     return false;
   }
-  /* Version to TOS; flags; TTL and protocol. */
+  /* TOS; flags and fragment offset, TTL, protocol. */
   if (packet[1] != first[1] || memcmp(packet + IPV4_FRAGMENT, first + IPV4_FRAGMENT, 4) != 0) {
     return false;
   }
   const bool hasDf = (readU16(packet + IPV4_FRAGMENT) & IPV4_FLAG_DF) != 0;
   if (!hasDf && readU16(packet + IPV4_ID) != group->nextId) return false;
 
-  const uint8_t *const tcp = packet + IPV4_HEADER_BYTES, *const firstTcp = first + IPV4_HEADER_BYTES;
+  const uint8_t *const tcp = packet + IPV4_HEADER_BYTES;
+  const uint8_t *const firstTcp = first + IPV4_HEADER_BYTES;
   return readU32(tcp + TCP_SEQUENCE) == group->nextSequence &&
          readU32(tcp + TCP_ACKNOWLEDGEMENT) == readU32(firstTcp + TCP_ACKNOWLEDGEMENT) &&
          readU16(tcp + TCP_WINDOW) == readU16(firstTcp + TCP_WINDOW) &&
@@ -149,7 +151,7 @@ static bool continues(const Group *group, const uint8_t *packet, size_t length, 
                 headerBytes - IPV4_HEADER_BYTES - TCP_HEADER_BYTES) == 0;
 }
 
-/* Notes a segment as the last one of its group, as part `iov`. */
+/* Notes a segment as the last one of its group; `part` is what is written of it. */
 static void join(Group *group, const uint8_t *packet, size_t size, struct iovec part) {
   const uint8_t *const tcp = packet + IPV4_HEADER_BYTES;
   group->parts[group->count++] = part;
