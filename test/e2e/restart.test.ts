@@ -17,6 +17,7 @@ const FILE_BYTES = 60_000_000;
 const CASES: [string, LineType, NodeJS.Signals, Partial<BedOptions>][] = [
   ['kill -9 on a MAP-E line', 'map-e', 'SIGKILL', {}],
   ['kill -9 on an address line', 'address', 'SIGKILL', {}],
+  ["kill -9 on the host's own address", 'address', 'SIGKILL', { shared: true }],
   ['SIGTERM with --handover', 'map-e', 'SIGTERM', { gateway: { args: ['--handover'] } }],
 ];
 

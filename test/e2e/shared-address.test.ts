@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { Capture } from '../../lab/audit.ts';
 import { startEcho, udpFlows } from '../../lab/flows.ts';
 import { Gateway } from '../../lab/gateway.ts';
+import { hostState, stateDifferences } from '../../lab/host-state.ts';
 import { ADDRESS, configuration, SHARED_PORTS } from '../../lab/lines.ts';
 import { type Namespace, until } from '../../lab/netns.ts';
 import {
@@ -24,7 +25,17 @@ import {
 import { GATEWAY_LAN_ADDRESS, PROVIDER_SHARED, SERVER } from '../../lab/topology.ts';
 import { type Bed, withBed } from './support.ts';
 
-const PROGRAMS = ['tcpdump', 'ping', 'traceroute', 'nginx', 'curl', 'dnsmasq', 'dig', 'socat'];
+const PROGRAMS = [
+  'tcpdump',
+  'ping',
+  'traceroute',
+  'nginx',
+  'curl',
+  'dnsmasq',
+  'dig',
+  'socat',
+  'conntrack',
+];
 const FLOWS = 24_000;
 const LOAD = { flows: FLOWS, addresses: 100, remotes: 100, ratePerSecond: 20_000 };
 const HOST = ADDRESS.externalAddress;
@@ -32,6 +43,7 @@ const WAY = [PROVIDER_SHARED, '192.0.2.6', SERVER];
 const FILE_BYTES = 60_000_000;
 const OWN_CONNECTIONS = 2000;
 const ECHO_PORT = 7000;
+const CURL_TIMEOUT = 28;
 
 const isOurs = (port: number): boolean => port >= SHARED_PORTS.first && port <= SHARED_PORTS.last;
 
@@ -193,6 +205,9 @@ describe('an address that the host uses too', () => {
     try {
       assert.equal(await page(bed.lab.gateway), WEB_GREETING);
       assert.equal(await page(bed.lab.hosts[0]), WEB_GREETING);
+      const { stdout: tracked } = await bed.lab.gateway.run('conntrack', ['-L']);
+      assert.ok(tracked.includes(`src=${HOST} dst=${SERVER}`), tracked);
+      assert.doesNotMatch(tracked, /192\.168\.7\./);
       for (const identifier of [SHARED_PORTS.first - 1, SHARED_PORTS.first]) {
         const words = ['-n', '-c', '1', '-W', '2', '-e', String(identifier), SERVER];
         const { stdout } = await bed.lab.gateway.run('ping', words, { check: false });
@@ -240,6 +255,28 @@ describe('hairpin on an address that the host uses too', () => {
     assert.equal(caller?.[1], HOST, called.stdout);
     assert.ok(isOurs(Number(caller?.[2])), called.stdout);
     await called.stop();
+  });
+});
+
+describe('a gateway that died on an address that the host uses too', () => {
+  const bed = withBed({ line: 'address', shared: true, start: false, programs: PROGRAMS });
+
+  it('leaves the host reachable and our ports silent; the next one leaves all as before', async () => {
+    await startHostServer(bed);
+    const before = await hostState(bed.lab.gateway);
+    await bed.gateway.start();
+    await bed.gateway.stop('SIGKILL');
+    for (const from of [bed.lab.internet, bed.lab.hosts[0]]) {
+      assert.equal(await pageAt(from, HOST), WEB_GREETING);
+      const url = `http://${HOST}:${SHARED_PORTS.first}/`;
+      const result = await from.run('curl', ['-s', '-m', '1', url], { check: false });
+      assert.equal(result.code, CURL_TIMEOUT, 'somebody answered on a port of the gateway');
+    }
+    await bed.gateway.start();
+    assert.equal((await ping(bed.lab.hosts[0])).received, 3);
+    await bed.gateway.stop();
+    assert.deepEqual(stateDifferences(before, await hostState(bed.lab.gateway)), []);
+    assert.equal(await pageAt(bed.lab.internet, HOST), WEB_GREETING);
   });
 });
 

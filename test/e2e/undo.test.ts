@@ -8,6 +8,7 @@ import { Capture } from '../../lab/audit.ts';
 import { hostState, stateDifferences } from '../../lab/host-state.ts';
 import type { Namespace } from '../../lab/netns.ts';
 import { ping } from '../../lab/services.ts';
+import type { LabOptions } from '../../lab/topology.ts';
 import { assertClean, withBed } from './support.ts';
 
 /** A host that had a life before: rules, routes, strict source checks, forwarding on. */
@@ -29,6 +30,7 @@ table ip nat {
   ]);
   await gateway.sysctl({
     'net.ipv4.ip_forward': 1,
+    'net.ipv4.ip_local_reserved_ports': '8080,59999-60001',
     'net.ipv4.conf.all.rp_filter': 1,
     'net.ipv4.conf.lan0.rp_filter': 1,
     'net.ipv4.conf.wan0.log_martians': 1,
@@ -36,10 +38,16 @@ table ip nat {
   });
 }
 
-for (const line of ['map-e', 'address'] as const)
+const LINES: [string, LabOptions][] = [
+  ['a map-e line', { line: 'map-e' }],
+  ['an address line', { line: 'address' }],
+  ["the host's own address", { line: 'address', shared: true }],
+];
+
+for (const [name, options] of LINES)
   for (const kind of ['untouched', 'settled'] as const)
-    describe(`undo on a ${line} line, ${kind} host`, () => {
-      const bed = withBed({ line, start: false });
+    describe(`undo on ${name}, ${kind} host`, () => {
+      const bed = withBed({ ...options, start: false });
 
       it('SIGTERM leaves everything as it was', async () => {
         if (kind === 'settled') await settle(bed.lab.gateway);
