@@ -24,6 +24,7 @@ import { towardsOwnAddress } from './translate/hairpin.ts';
 import { orTheHosts } from './translate/host.ts';
 import { inbound } from './translate/inbound.ts';
 import { outbound } from './translate/outbound.ts';
+import { placePartialChecksum } from './translate/partial.ts';
 import { tunnelPacket } from './translate/tunnel-error.ts';
 import { COALESCE, Drop, FORWARDED } from './verdict.ts';
 import { readI32, readU16 } from './wire/bytes.ts';
@@ -108,6 +109,7 @@ function translate(ctx: Context, descriptor: number): number {
     return ctx.drop(Drop.TruncatedHeader);
   // What follows the packet's own end is padding of the link.
   if (total < length) descriptors[descriptor + FRAME_LENGTH] = total;
+  placePartialChecksum(ctx.frames, descriptor, at);
 
   const { line } = ctx;
   const source = readI32(bytes, at + IPV4_SOURCE);

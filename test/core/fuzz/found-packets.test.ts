@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import { HEADROOM_BYTES } from '../../../core/frames.ts';
 import { Bench, EXTERNAL, endpoints } from '../../support/gateway.ts';
-import { checksumProblems, cutPacket, error4, SYN, tcp4, udp4 } from '../../support/packets.ts';
+import {
+  checksumProblems,
+  cutPacket,
+  echo4,
+  error4,
+  SYN,
+  tcp4,
+  udp4,
+} from '../../support/packets.ts';
 
 const HOST = '192.168.1.11';
 const SERVER = '198.51.100.9';
@@ -109,6 +117,49 @@ describe('quoted UDP checksums', () => {
         error4({ from: SERVER, to: EXTERNAL, type: 3, code: 3, quoted: out }),
       );
       assert.notEqual((told[54] << 8) | told[55], 0, `payload ${value}`);
+    }
+  });
+});
+
+describe('a virtio header that names the wrong place for a checksum', () => {
+  const options = new Array(32).fill(1);
+  const big = (): Uint8Array =>
+    udp4({
+      from: `${HOST}:5000`,
+      to: `${SERVER}:9`,
+      df: false,
+      ipOptions: options,
+      payload: new Uint8Array(2000),
+    });
+
+  it('does not get the translated source port overwritten when the packet is cut', () => {
+    const honest = new Bench();
+    const external = endpoints(honest.pass4(big())).from;
+    const bench = new Bench();
+    // 36 + 16 is the source port behind an IPv4 header of 52 bytes.
+    bench.setVirtio(36, 16);
+    assert.equal(endpoints(bench.pass4(big(), 1)).from, external);
+    assert.ok(bench.all().length > 1);
+  });
+
+  it('is corrected before the packet is handed back', () => {
+    const bench = new Bench();
+    const packet = udp4({ from: `${HOST}:5000`, to: `${SERVER}:9` });
+    bench.setVirtio(12, 0);
+    bench.pass4(packet, 1);
+    const virtio = bench.frames.descriptors[0] - 12;
+    const { bytes } = bench.frames;
+    assert.deepEqual([bytes[virtio], bytes[virtio + 6], bytes[virtio + 8]], [1, 20, 6]);
+  });
+
+  it('is not believed about a fragment or ICMP at all', () => {
+    const bench = new Bench();
+    const [first] = cutPacket(big(), 1400);
+    for (const packet of [first, echo4({ from: `${HOST}:7`, to: SERVER })]) {
+      bench.setVirtio(12, 0);
+      bench.pass4(packet, 1);
+      assert.equal(bench.frames.bytes[bench.frames.descriptors[0] - 12] & 1, 0);
+      assert.equal(bench.frames.descriptors[2] & 1, 0);
     }
   });
 });
