@@ -175,6 +175,51 @@ describe('plan of the host settings', () => {
     assert.ok(thrown.some((text) => text.includes('192.168.1.0/24')));
   });
 
+  describe("with an address of the host's own", () => {
+    const own = { externalAddress: '198.51.100.2' };
+    const rules = (...list: [number, string, string?][]): Partial<HostFacts> => ({
+      rules4: list.map(([priority, table, protocol]) => ({ priority, table, protocol })),
+    });
+    const untouched = rules([0, '255'], [32766, '254']);
+    const ruleIds = (made: HostPlan): string[] =>
+      made.items.filter((item) => item.id.startsWith('rule')).map((item) => item.id);
+
+    it('leaves the address to the host: no route to it, no proxy', () => {
+      const list = commands(plan(own, {}, untouched));
+      assert.deepEqual(
+        list.filter((text) => text.includes('neigh') || text.includes('route replace 198')),
+        [],
+      );
+      assert.ok(list.some((text) => /rule add pref 100 to 198\.51\.100\.2\/32 fwmark/.test(text)));
+    });
+
+    it('moves the rule for local addresses only if it comes before ours', () => {
+      const moved = ruleIds(plan(own, {}, untouched)).at(-1);
+      assert.match(moved!, /pref 200 table 255/);
+      const ours = rules([100, '7600', '176'], [200, '255']);
+      assert.equal(ruleIds(plan(own, {}, ours)).at(-1), moved);
+      const later = rules([1000, '255']);
+      assert.ok(!ruleIds(plan(own, {}, later)).includes(moved!));
+      assert.ok(!ruleIds(plan({}, {}, untouched)).includes(moved!));
+    });
+
+    it('reserves our ports beside those of others', () => {
+      const made = plan(own, { reservedPorts: '22,39999' }, untouched);
+      const path = 'net/ipv4/ip_local_reserved_ports';
+      assert.deepEqual(
+        made.settings.filter((setting) => setting.path === path),
+        [{ path, value: '22,39999-59999', adds: '40000-59999' }],
+      );
+      assert.ok(!settings(plan()).some((text) => text.includes('reserved')));
+    });
+
+    it('gives the host no route through our ports, since it has an address', () => {
+      const made = plan(own, { wayOutWithoutDefault: true }, { ...untouched, routes4: [] });
+      assert.ok(!commands(made).some((text) => text.includes('metric 4096')));
+      assert.deepEqual(made.warnings, []);
+    });
+  });
+
   it('uses a tunnel device where there is no seg6', () => {
     const list = commands(plan(MAP_E, { encapsulation: 'ip6tnl' }));
     assert.ok(list.some((t) => /link add name portfold0-6t type ip6tnl .*encaplimit none/.test(t)));
