@@ -74,7 +74,10 @@ export function inbound(
   const s = session << SESSION_SHIFT;
   const { tick } = ctx.table;
   const virtioFlags = descriptors[descriptor + FRAME_OFFLOAD] & 0xff;
+  // The remote cannot keep a closed connection alive.
+  let refreshes = true;
   if (protocol === PROTOCOL_TCP) {
+    refreshes = !isClosed(words[s + S_COMMIT] & 63);
     clampSyn(ctx, l4, virtioFlags);
     trackInbound(words, s, bytes, l4, l4Bytes);
   } else {
@@ -107,9 +110,7 @@ export function inbound(
     line.restoreHopsInbound,
   );
 
-  // The remote cannot keep a closed connection alive.
-  if (protocol !== PROTOCOL_TCP || !isClosed(words[s + S_COMMIT] & 63))
-    words[s + S_LAST_SEEN] = tick;
+  if (refreshes) words[s + S_LAST_SEEN] = tick;
   const length = descriptors[descriptor + FRAME_LENGTH];
   const units = words[s + S_BYTES_IN] + ((length + (bytes[at + 11] & 63)) >> 6);
   words[s + S_BYTES_IN] = Math.min(units, 0x7fffffff);

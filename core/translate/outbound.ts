@@ -8,7 +8,14 @@
 import { FRAME_LENGTH, FRAME_OFFLOAD, GSO_NONE, GSO_UDP_L4 } from '../frames.ts';
 import { DECISION_REFUSE } from '../policy.ts';
 import { Flag, State } from '../state.ts';
-import { S_BYTES_OUT, S_DELTAS, S_EXTERNAL, S_LAST_SEEN, S_PACKETS_OUT } from '../table/arena.ts';
+import {
+  S_BYTES_OUT,
+  S_COMMIT,
+  S_DELTAS,
+  S_EXTERNAL,
+  S_LAST_SEEN,
+  S_PACKETS_OUT,
+} from '../table/arena.ts';
 import { Counter } from '../table/counters.ts';
 import { SESSION_SHIFT } from '../table/sessions.ts';
 import { Drop, FORWARDED } from '../verdict.ts';
@@ -43,7 +50,7 @@ import { errorOutbound } from './icmp-error.ts';
 import { clampMss } from './mss.ts';
 import { resetWithoutSession } from './owner-reset.ts';
 import { rewriteHeader, rewriteTransport } from './rewrite.ts';
-import { trackOutbound } from './tcp-state.ts';
+import { isClosed, trackOutbound } from './tcp-state.ts';
 
 /**
  * Translates one packet from the LAN side.
@@ -91,7 +98,10 @@ export function outbound(
   const { words } = sessions;
   const s = session << SESSION_SHIFT;
   const virtioFlags = offload & 0xff;
+  // A RST that answers what still comes in to a closed connection does not keep it (RFC 7857 section 7.1).
+  let refreshes = true;
   if (protocol === PROTOCOL_TCP) {
+    refreshes = (bytes[l4 + TCP_FLAGS] & TCP_RST) === 0 || !isClosed(words[s + S_COMMIT] & 63);
     if ((bytes[l4 + TCP_FLAGS] & TCP_SYN) !== 0 && clampMss(bytes, l4, mtu, virtioFlags))
       ctx.counters[Counter.MssClamped]++;
     trackOutbound(words, s, bytes, l4, l4Bytes);
@@ -103,7 +113,7 @@ export function outbound(
   rewriteTransport(bytes, l4, protocol, l4, externalPort, addressSum, deltas & 0xffff, virtioFlags);
   rewriteHeader(bytes, at, at + IPV4_SOURCE, line.externalAddress, addressSum, hops);
 
-  words[s + S_LAST_SEEN] = ctx.table.tick;
+  if (refreshes) words[s + S_LAST_SEEN] = ctx.table.tick;
   // Rounded by noise from the header checksum, so that small packets are counted without bias.
   const units = words[s + S_BYTES_OUT] + ((length + (bytes[at + 11] & 63)) >> 6);
   words[s + S_BYTES_OUT] = Math.min(units, 0x7fffffff);

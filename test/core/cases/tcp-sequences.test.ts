@@ -117,6 +117,29 @@ describe('a closed session', () => {
     assert.equal(c.state, 'none');
   });
 
+  for (const side of ['remote', 'host'] as const)
+    it(`a RST of the ${side} after a long silence leaves it four minutes`, () => {
+      const c = new Conversation().open();
+      c.bench.pass(3000);
+      if (side === 'remote') c.in(RST, 1);
+      else c.out(RST, 1);
+      c.bench.pass(239);
+      assert.equal(c.state, 'reset');
+      c.bench.pass(4);
+      assert.equal(c.state, 'none');
+    });
+
+  it('is not kept alive by the RSTs with which the host answers what still comes in', () => {
+    const c = new Conversation().open();
+    c.out(RST, 1);
+    for (let i = 0; i < 5; i++) {
+      c.in(ACK, 1, 1, 10);
+      c.out(RST, 1);
+      c.bench.pass(60);
+    }
+    assert.equal(c.state, 'none');
+  });
+
   it('is kept alive by the host', () => {
     const c = closed();
     for (let i = 0; i < 5; i++) {
