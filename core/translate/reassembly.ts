@@ -6,7 +6,7 @@
  *
  *   slot:       65,535 bytes, a bit for each 8 of them, and 8 words:
  *               0 state  1 identification  2 tick of the first  3 length of the whole (-1: not known)  4 bytes here
- *               5 fragments here  6 ECN of all together
+ *               5 fragments here  6 ECN of all together  7 end of the farthest one
  *
  * Fixed in memory and time: 16 slots for 10 s each; a seventeenth packet takes the place of the oldest. Source and destination are always
  * relay and CE, so the identification alone is the key.
@@ -48,6 +48,7 @@ const WHOLE = 3;
 const HERE = 4;
 const FRAGMENTS = 5;
 const ECN = 6;
+const FARTHEST = 7;
 
 const FREE = 0;
 const COLLECTING = 1;
@@ -95,6 +96,7 @@ export class Reassembly {
     if (isLast) words[w + WHOLE] = end;
     words[w + HERE] += length;
     words[w + FRAGMENTS]++;
+    words[w + FARTHEST] = Math.max(words[w + FARTHEST], end);
     if (words[w + ECN] < 0 || ecn === CONGESTION) words[w + ECN] = ecn;
     return words[w + HERE] === words[w + WHOLE] ? slot : HELD;
   }
@@ -150,6 +152,7 @@ export class Reassembly {
     words[w + HERE] = 0;
     words[w + FRAGMENTS] = 0;
     words[w + ECN] = -1;
+    words[w + FARTHEST] = 0;
     const first = best * UNIT_WORDS;
     for (let i = 0; i < UNIT_WORDS; i++) this.units[first + i] = 0;
     this.used++;
@@ -161,7 +164,7 @@ export class Reassembly {
     const whole = this.words[w + WHOLE];
     if (length === 0 || end > WHOLE_BYTES_MAX) return false;
     if (!isLast) return length % UNIT_BYTES === 0 && (whole < 0 || end < whole);
-    return whole < 0 && this.words[w + HERE] <= end - length;
+    return whole < 0 && end >= this.words[w + FARTHEST];
   }
 
   /** Marks the units of a fragment as here; false if one of them was. */
