@@ -32,7 +32,7 @@ const RESTORE_HOPS: Record<HostResult['encapsulation'], [outbound: number, inbou
   none: [1, 1],
   seg6: [0, 1],
   ip6tnl: [1, 1],
-  own: [0, 0],
+  own: [0, 1],
 };
 
 export async function applyHost(request: HostRequest): Promise<HostResult> {
