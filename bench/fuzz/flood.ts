@@ -12,7 +12,7 @@ import { selfCheck } from '../../core/table/self-check.ts';
 import { FORWARDED } from '../../core/verdict.ts';
 import { parseIpv4 } from '../../core/wire/ipv4.ts';
 import { put16, put32, SYN, tcp, udp } from './build.ts';
-import { chooseVariant, EXTERNAL, World } from './world.ts';
+import { chooseVariant, EXTERNAL, psidPorts, World } from './world.ts';
 
 export const WINDOWS = 10;
 const BATCH = 8;
@@ -44,14 +44,7 @@ export interface FloodResult {
   problems: string[];
 }
 
-/** 240 ports of a MAP-E set, or all that a line of its own has. */
-export function psidPorts(): Uint16Array {
-  const ports: number[] = [];
-  for (let block = 1; block < 16; block++)
-    for (let j = 0; j < 16; j++) ports.push((block << 12) | (0x34 << 4) | j);
-  return Uint16Array.from(ports);
-}
-
+/** All ports that a line of its own has. */
 export const wholePorts = (): Uint16Array =>
   Uint16Array.from({ length: 61439 }, (_, i) => 4096 + i);
 
@@ -59,7 +52,7 @@ const internal = (n: number): number => (10 << 24) | (1 + (n & 0x3fffff));
 const outward = { from: internal(0), to: SERVER, fromPort: 5000, toPort: 53 };
 
 export function floods(scale = 1): Flood[] {
-  const small = psidPorts();
+  const small = Uint16Array.from(psidPorts());
   const whole = wholePorts();
   const plain = udp(outward, new Uint8Array(20));
   const stun = udp({ ...outward, toPort: 3478 }, REQUEST);

@@ -16,7 +16,7 @@ import {
   pseudoSum,
   u16,
 } from './build.ts';
-import type { Input } from './traffic.ts';
+import type { Input } from './input.ts';
 import { EXTERNAL, isGateway, isInternal } from './world.ts';
 
 const FRAGMENT_BITS = 0x3fff;

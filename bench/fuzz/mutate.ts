@@ -5,7 +5,7 @@
  */
 import { fixHeader, fixTransport, headerBytes, put16, u16 } from './build.ts';
 import type { Dice } from './dice.ts';
-import type { Input } from './traffic.ts';
+import type { Input } from './input.ts';
 
 type Mutation = (dice: Dice, input: Input) => void;
 

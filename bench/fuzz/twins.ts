@@ -12,9 +12,10 @@ import { DESCRIPTOR_WORDS, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/
 import { selfCheck } from '../../core/table/self-check.ts';
 import { headerBytes, i32, isTransportRight, put16, u16 } from './build.ts';
 import { Dice } from './dice.ts';
+import type { Input } from './input.ts';
 import { type Facts, factsOf, faultOf } from './judge.ts';
 import { mutate } from './mutate.ts';
-import { type Input, Traffic } from './traffic.ts';
+import { Traffic } from './traffic.ts';
 import { chooseVariant, EXTERNAL, isInternal, READ_BYTES, type Variant, World } from './world.ts';
 
 /** Between the frames of a batch, and behind the last one. */

@@ -45,7 +45,7 @@ export interface Variant {
 }
 
 /** The 240 ports of PSID 0x34 at offset 4. */
-function psidPorts(): number[] {
+export function psidPorts(): number[] {
   const ports: number[] = [];
   for (let block = 1; block < 16; block++)
     for (let j = 0; j < 16; j++) ports.push((block << 12) | (0x34 << 4) | j);
