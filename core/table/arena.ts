@@ -13,8 +13,8 @@
  *    4 generation<<24 | flags<<12 | class<<6 | state      the commit word: written last at creation, cleared first at removal
  *    5 checksum deltas, outbound: address<<16 | full      6 lastSeen tick      7 mapping   8 remote   9 created tick
  *   10 TCP: highest sequence sent by internal | UDP: packets out
- *   11 TCP: last acknowledgement sent by internal (the expected inbound sequence) | UDP: packets in
- *   12 TCP: last TSval of internal | UDP: last inbound tick
+ *   11 TCP: expected inbound sequence: acknowledged by internal, or the end of what came in order | UDP: packets in
+ *   12 TCP: sequence of the unanswered SYN, later last TSval of internal | UDP: last inbound tick
  *   13 bytes out / 64   14 bytes in / 64 (saturating)   15 timeout override ticks<<16 | tunnel peer
  *
  *   Mapping, 8 words = 32 bytes
