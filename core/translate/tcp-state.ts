@@ -170,6 +170,11 @@ export function trackInbound(
 ): void {
   const control = bytes[tcp + TCP_FLAGS];
   const sequence = readI32(bytes, tcp + TCP_SEQUENCE);
+  if ((control & CONTROL_FLAGS) === 0 && (words[at + S_COMMIT] & 63) !== State.TcpInit) {
+    if (sequence === words[at + S_ACKNOWLEDGED])
+      words[at + S_ACKNOWLEDGED] = (sequence + segmentBytes - tcpHeaderBytes(bytes, tcp)) | 0;
+    return;
+  }
   if ((control & TCP_RST) !== 0) {
     resetInbound(words, at, bytes, tcp, control, sequence);
     return;
