@@ -8,10 +8,12 @@
  *   say.
  * - Where the host uses the external address too, only what concerns our ports is ours: the chains of
  *   shared-address.ts mark it.
+ * - Fragments of the tunnel are marked: the kernel would decapsulate the first one, and lose the others.
  * - Where the host did not forward from the line before, packets to LAN addresses stay out:
  *   Portfold opened that door for the TUN alone.
  */
 import type { LanNetwork } from './networks.ts';
+import { MARK } from './numbers.ts';
 import type { HostItem } from './plan.ts';
 import type { HostCommand } from './run.ts';
 import { markingChains, markingRules } from './shared-address.ts';
@@ -31,7 +33,7 @@ export function nftRules(
   const names = new Set(request.lans.flatMap((lan) => lan.interfaces));
   const lans = `{ ${[...names].map(quote).join(', ')} }`;
   const kept = [...new Set(networks.map((entry) => entry.network))];
-  const outer = line.type === 'map-e' ? [`iifname ${wan} ip6 daddr ${line.ceAddress} notrack`] : [];
+  const outer = line.type === 'map-e' ? tunnelRules(wan, line.ceAddress) : [];
   const ours =
     shared === undefined
       ? [`iifname ${wan} ip daddr ${line.externalAddress} notrack`]
@@ -75,6 +77,15 @@ export function nftRules(
     remove: nft(`delete table inet ${NFT_TABLE}\n`),
   };
 }
+
+/**
+ * For the kernel's rules a fragment of an IPv4 packet is IPv4 as well, but it cannot be decapsulated: only
+ * the mark tells them apart.
+ */
+const tunnelRules = (wan: string, ceAddress: string): string[] => [
+  `iifname ${wan} ip6 daddr ${ceAddress} notrack`,
+  `iifname ${wan} ip6 daddr ${ceAddress} exthdr frag exists meta mark set meta mark | ${MARK}`,
+];
 
 const nft = (script: string): HostCommand => ({
   program: 'nft',

@@ -5,9 +5,11 @@
  *   route and rule protocol 176   on every route and rule that we make (`ip route show proto 176`)
  *   table 7600                    LAN traffic: throw for the kernel's part, default into the TUN
  *   table 7606 / 7607             MAP-E out / in: encapsulation and decapsulation
- *   rule priority 300 / 310       from the LAN into table 7600 / into the MAP-E tables
+ *   rule priority 300 / 310       from the LAN into table 7600, IPv6: fragments of the tunnel into the
+ *                                 TUN / into the MAP-E tables
  *   rule priority 100 / 200       an address that the host uses too: marked packets / `local`, moved
- *   mark 0x20000000               one bit, set on packets to such an address that are the gateway's
+ *   mark 0x20000000               one bit, set on packets to such an address that are the gateway's, and
+ *                                 on fragments of the tunnel
  *   nftables table inet portfold  notrack and the belt against untranslated packets
  */
 export const PROTOCOL = '176';
@@ -19,6 +21,8 @@ export const TABLES = [TABLE_LAN, TABLE_ENCAPSULATE, TABLE_DECAPSULATE];
 
 export const PRIORITY_LAN = '300';
 export const PRIORITY_MAP_E = '310';
+/** IPv6 only: before the table that decapsulates. */
+export const PRIORITY_FRAGMENTS = PRIORITY_LAN;
 export const PRIORITIES = [PRIORITY_LAN, PRIORITY_MAP_E];
 
 /** Only on a line whose address the host uses too. */

@@ -24,8 +24,10 @@ import { containsAddress, parseIpv4, parseNetwork } from './ipv4.ts';
 import { type LanNetwork, lanNetworks } from './networks.ts';
 import { nftRules } from './nft.ts';
 import {
+  MARK,
   METRIC_LAST,
   METRIC_OWN_TRAFFIC,
+  PRIORITY_FRAGMENTS,
   PRIORITY_LAN,
   PRIORITY_MAP_E,
   PROTOCOL,
@@ -229,6 +231,8 @@ function planSegmentRouting(
   );
   // What is not IPv4 from the relay (ICMPv6, fragments, others' packets) is Portfold's to judge.
   planOwnEncapsulation(plan, request, line, context);
+  const marked = ['iif', wan, 'to', `${ce}/128`, 'fwmark', `${MARK}/${MARK}`, 'table', 'main'];
+  plan.items.push(ruleItem('-6', ['pref', PRIORITY_FRAGMENTS, ...marked]));
   const from = ['iif', wan, 'from', `${br}/128`, 'to', `${ce}/128`, 'ipproto', '4'];
   plan.items.push(ruleItem('-6', ['pref', PRIORITY_MAP_E, ...from, 'table', TABLE_DECAPSULATE]));
 }
