@@ -108,6 +108,15 @@ describe('a closed session', () => {
     return c;
   };
 
+  it('is not opened by a SYN-ACK that comes after the refusal', () => {
+    const c = new Conversation();
+    c.out(SYN, 1000);
+    c.in(RST | ACK, 0, 1001);
+    assert.equal(c.state, 'reset');
+    assert.ok(c.in(SYN | ACK, 7000, 1001));
+    assert.equal(c.state, 'reset');
+  });
+
   it('is not kept alive by the remote', () => {
     const c = closed();
     for (let i = 0; i < 5; i++) {

@@ -62,6 +62,29 @@ describe('the place of a TCP connection', () => {
     assert.deepEqual(selfCheck(bench.table.parts), []);
   });
 
+  it('is free at once after a RST of the remote that had closed before', () => {
+    const bench = full((_, back) => {
+      back({ flags: FIN | ACK, seq: 7001, ack: 1001 });
+      back({ flags: RST, seq: 7002 });
+    });
+    assert.ok(knock(bench, 1));
+  });
+
+  it('is judged by the numbers of a connection that took over an open session', () => {
+    for (const [seq, isSafe] of [
+      [500, true],
+      [300, false],
+    ] as const) {
+      const bench = full((out, back) => {
+        out({ flags: SYN, seq: 399 });
+        back({ flags: SYN | ACK, seq: 9000, ack: 400 });
+        back({ flags: FIN | ACK, seq: 9001, ack: 400 });
+        out({ flags: FIN | ACK, seq: 400, ack: 9002 });
+      });
+      assert.equal(knock(bench, seq), isSafe, `sequence number ${seq}`);
+    }
+  });
+
   it('is not free after a RST with a wrong sequence number', () => {
     const bench = full((_, back) => back({ flags: RST, seq: 9999 }));
     assert.ok(!knock(bench, 1_000_000));
