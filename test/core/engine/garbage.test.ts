@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-function send(...words: string[]): { collections: number; sessions: number } {
+function send(...words: string[]): { collections: number; sessions: number; inbound: number } {
   const fixture = fileURLToPath(new URL('./fixtures/garbage.mts', import.meta.url));
   const output = execFileSync(
     process.execPath,
@@ -22,6 +22,12 @@ describe('garbage', () => {
     const { collections, sessions } = send();
     assert.equal(collections, 0);
     assert.ok(sessions > 10_000);
+  }).timeout(60_000);
+
+  it('none is made by packets into a tunnel and out of it, in fragments too', () => {
+    const { collections, inbound } = send('tunnel');
+    assert.equal(collections, 0);
+    assert.ok(inbound > 900_000, `${inbound} packets came out of the tunnel`);
   }).timeout(60_000);
 
   it('is noticed when one object is made per packet', () => {

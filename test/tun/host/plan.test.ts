@@ -220,6 +220,36 @@ describe('plan of the host settings', () => {
     });
   });
 
+  it('leaves IPv6 to the engine that encapsulates by itself, and lets no IPv4 pass beside it', () => {
+    const made = plan(MAP_E, { encapsulation: 'own' });
+    const list = commands(made);
+    assert.ok(!list.some((text) => /encap|tunsrc|type ip6tnl|7607/.test(text)));
+    assert.deepEqual(
+      list.filter((text) => text.startsWith('-6')),
+      commands(seg6()).filter((text) => /^-6 (route .* dev portfold0 proto|neigh)/.test(text)),
+    );
+    assert.deepEqual(
+      list.filter((text) => text.includes('default') && text.includes('7606')),
+      ['-4 route replace blackhole default table 7606 metric 4294967295 proto 176'],
+    );
+    assert.deepEqual(settings(made), settings(seg6()));
+  });
+
+  it('keeps fragments of the tunnel from the table that decapsulates', () => {
+    const made = seg6();
+    const rules = commands(made).filter((text) => text.startsWith('-6 rule'));
+    const priority = (text: string): number => Number(/pref (\d+)/.exec(text)?.[1]);
+    const marked = rules.find((text) => text.includes('fwmark'));
+    const decapsulating = rules.find((text) => text.includes('7607'));
+    assert.ok(marked !== undefined && decapsulating !== undefined);
+    assert.match(marked, /fwmark 0x20000000\/0x20000000 table main/);
+    assert.ok(priority(marked) < priority(decapsulating));
+    assert.match(
+      made.firewall.add[0].input ?? '',
+      /exthdr frag exists meta mark set meta mark \| 0x20000000/,
+    );
+  });
+
   it('uses a tunnel device where there is no seg6', () => {
     const list = commands(plan(MAP_E, { encapsulation: 'ip6tnl' }));
     assert.ok(list.some((t) => /link add name portfold0-6t type ip6tnl .*encaplimit none/.test(t)));
