@@ -6,15 +6,9 @@
  *
  * The lock and the socket come first, since they tell of a gateway that already runs, before anything is touched.
  */
-import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { Arena, arenaBytes, IDENTITY_WORDS } from '../core/table/arena.ts';
-import { Counter } from '../core/table/counters.ts';
+import { rmSync } from 'node:fs';
+import { type Arena, arenaBytes } from '../core/table/arena.ts';
 import { PortSet } from '../core/table/port-set.ts';
-import type { LanNetwork, Line } from '../core/translate/context.ts';
 import { parseIpv4 } from '../core/wire/ipv4.ts';
 import { standardPolicy } from '../policies/standard.ts';
 import {
@@ -23,11 +17,8 @@ import {
   type HostResult,
   undoHostOrThrow,
 } from '../tun/host/index.ts';
-import { bootMilliseconds, type FileLock, isTmpfs, lockFile, mapArena } from '../tun/native.ts';
-import { parseIpv4Prefix, parseIpv6 } from './config/addresses.ts';
-import { type DerivedLine, deriveLine, rulesOfLine } from './config/line.ts';
-import { formatRange } from './config/ports.ts';
-import { resolvePrefix } from './config/prefix.ts';
+import { bootMilliseconds, type FileLock } from '../tun/native.ts';
+import { type DerivedLine, deriveLine } from './config/line.ts';
 import type { LanConfig, PortfoldConfig, WanConfig } from './config/types.ts';
 import { configWarnings } from './config/warnings.ts';
 import type { Status } from './control/api.ts';
@@ -35,16 +26,15 @@ import { type ControlServer, startControlServer } from './control/server.ts';
 import type { ControlSource } from './control/source.ts';
 import { Datapath } from './datapath/datapath.ts';
 import { GatewayError } from './errors.ts';
+import { engineLans, engineLine, hostLine, lineMtu, resolveWan } from './line.ts';
 import type { Logger } from './log.ts';
 import { type Change, changesBetween } from './reload.ts';
+import { openArena, takeLock } from './runtime.ts';
 import { ArenaSource } from './source/arena-source.ts';
 import { EventLog } from './source/event-log.ts';
+import { describeStatus } from './source/status.ts';
 
-const TUNNEL_HEADER_BYTES = 40;
 const EVENT_POLL_MILLISECONDS = 250;
-const RUNTIME_MODE = 0o750;
-/** Where the arena lies when the runtime directory is not in memory. */
-const SHARED_MEMORY = '/dev/shm';
 
 export interface GatewayOptions {
   config: PortfoldConfig;
@@ -106,10 +96,18 @@ export class Gateway implements ControlSource {
     this.mtu = lineMtu(wan, this.host);
 
     const set = new PortSet(this.line.ports);
-    const line = this.engineLine();
+    const line = engineLine(this.line, this.host, this.mtu);
     const lans = engineLans(this.host);
-    const adopt = this.openArena(set, line);
-    const arena = this.arena as Arena;
+    const shape = {
+      capacity: config.gateway.capacity,
+      portCount: set.count,
+      externalCount: 1,
+    };
+    const { runtimeDirectory } = config.gateway;
+    const opened = openArena(runtimeDirectory, shape, [line.externalAddress], this.line.ports);
+    const { arena, adopted: adopt } = opened;
+    this.arena = arena;
+    this.arenaPath = opened.path;
     this.source = this.viewOf(arena, config, this.host);
     const epochTime = Date.now() - (bootMilliseconds() - arena.epochMs);
     this.eventLog = new EventLog(arena, set.count, epochTime);
@@ -200,64 +198,12 @@ export class Gateway implements ControlSource {
     const request: HostRequest = {
       tun: config.gateway.tun,
       lans,
-      line: this.hostLine(),
+      line: hostLine(this.wan, this.line, this.host),
       runtimeDirectory: config.gateway.runtimeDirectory,
     };
     const result = await applyHost(request);
     this.hostIsSet = true;
     return result;
-  }
-
-  private hostLine(): HostRequest['line'] {
-    const { wan, line } = this;
-    const common = {
-      name: wan.name,
-      interface: wan.interface,
-      externalAddress: line.externalAddress,
-    };
-    if (wan.type === 'address') return { type: 'address', ...common, ports: line.portRanges };
-    const { ceAddress = '', brAddress = '' } = line;
-    // What was chosen at the start stays chosen at a reload.
-    const chosen = this.host?.encapsulation ?? 'none';
-    const encapsulation = chosen === 'none' ? wan.encapsulation : chosen;
-    return { type: 'map-e', ...common, ceAddress, brAddress, encapsulation };
-  }
-
-  private engineLine(): Line {
-    const { line, host } = this;
-    return {
-      externalAddress: parseIpv4(line.externalAddress),
-      externalIndex: 0,
-      mtu: this.mtu,
-      restoreHopsOutbound: host?.restoreHopsOutbound ?? 0,
-      restoreHopsInbound: host?.restoreHopsInbound ?? 0,
-      isShared: line.psid !== undefined,
-      sharedWithHost: host?.sharedWithHost ?? false,
-      fragmentsHere: host !== undefined && host.encapsulation !== 'none',
-      encapsulatesHere: host?.encapsulation === 'own',
-      ...(line.ceAddress ? { ceAddress: parseIpv6(line.ceAddress) } : {}),
-      ...(line.brAddress ? { brAddress: parseIpv6(line.brAddress) } : {}),
-    };
-  }
-
-  /** Maps the arena: a predecessor's, if it was made for the same line, else a new one. True if it was there. */
-  private openArena(set: PortSet, line: Line): boolean {
-    const { config } = this.options;
-    const { runtimeDirectory, capacity } = config.gateway;
-    const shape = { capacity, portCount: set.count, externalCount: 1 };
-    const path = arenaPathFor(runtimeDirectory);
-    const identity = arenaIdentity(this.line.ports);
-    this.arenaPath = path;
-    if (statSync(path, { throwIfNoEntry: false })?.size === arenaBytes(shape)) {
-      const { buffer } = mapArena(path, arenaBytes(shape), { create: false });
-      this.arena = new Arena(buffer, shape);
-      if (this.arena.isFor([line.externalAddress], identity)) return true;
-    }
-    rmSync(path, { force: true });
-    const { buffer } = mapArena(path, arenaBytes(shape), { create: true });
-    this.arena = new Arena(buffer, shape);
-    this.arena.format(bootMilliseconds(), [line.externalAddress], identity);
-    return false;
   }
 
   private logEvents(): void {
@@ -284,68 +230,17 @@ export class Gateway implements ControlSource {
   // What the control API asks.
 
   status(): Status {
-    const { options, wan, line, host, arena, source } = this;
-    const count = (index: number): number => source?.counters[index] ?? 0;
-    const capacity = options.config.gateway.capacity;
-    const usage = (index: number) => ({ used: count(index), capacity });
-    const none = { used: 0, owned: 0, total: line.ports.length };
-    return {
-      schema: 'portfold/status/v1',
-      version: options.version,
+    return describeStatus({
+      ...this.options,
+      wan: this.wan,
+      line: this.line,
       state: this.state,
-      pid: process.pid,
-      startedAt: this.startedAt.toISOString(),
-      uptimeSeconds: (Date.now() - this.startedAt.getTime()) / 1000,
-      tun: options.config.gateway.tun,
-      configFile: options.configFile,
-      lines: [
-        {
-          name: wan.name,
-          type: wan.type,
-          interface: wan.interface,
-          externalAddress: line.externalAddress,
-          portCount: line.ports.length,
-          portRanges: line.portRanges.map(formatRange),
-          mtu: this.mtu,
-          encapsulation: host?.encapsulation ?? 'none',
-          ...(line.ceAddress ? { ceAddress: line.ceAddress, brAddress: line.brAddress } : {}),
-          ...(line.psid === undefined ? {} : { psid: line.psid }),
-        },
-      ],
-      lans: options.config.lans.map((lan) => ({
-        name: lan.name,
-        interfaces: lan.interfaces,
-        networks: (host?.lanNetworks ?? [])
-          .filter((network) => network.lan === lan.name)
-          .map((network) => network.network),
-      })),
-      sessions: {
-        ...usage(Counter.SessionsNow),
-        tcp: count(Counter.TcpSessionsNow),
-        udp: count(Counter.UdpSessionsNow),
-        icmp: count(Counter.IcmpSessionsNow),
-      },
-      mappings: usage(Counter.MappingsNow),
-      remotes: usage(Counter.RemotesNow),
-      hosts: { used: count(Counter.HostsNow), capacity: arena ? arena.hosts.length >> 4 : 0 },
-      ports: source?.portUse() ?? { tcp: none, udp: none, icmp: none },
-      counters: {
-        packetsOutbound: count(Counter.PacketsOutbound),
-        packetsInbound: count(Counter.PacketsInbound),
-        bytesOutbound: count(Counter.BytesOutbound),
-        bytesInbound: count(Counter.BytesInbound),
-        sessionsCreated: count(Counter.SessionsCreated),
-        sessionsEnded: count(Counter.SessionsEnded),
-        sessionsDiverted: count(Counter.SessionsDiverted),
-        sessionsRefused: count(Counter.SessionsRefused),
-        packetsDropped: source?.droppedTotal() ?? 0,
-        packetsAnswered: count(Counter.PacketsAnswered),
-      },
-      memory: {
-        residentBytes: process.memoryUsage.rss(),
-        arenaBytes: arena ? arenaBytes(arena.shape) : 0,
-      },
-    };
+      startedAt: this.startedAt,
+      mtu: this.mtu,
+      host: this.host,
+      source: this.source,
+      arena: this.arena,
+    });
   }
 
   sessions() {
@@ -377,65 +272,4 @@ export class Gateway implements ControlSource {
       oldestSequence: eventLog?.oldestSequence ?? 1,
     };
   }
-}
-
-/** Reads a prefix that is "auto" from the interface. */
-async function resolveWan(wan: WanConfig): Promise<WanConfig> {
-  if (wan.type !== 'map-e' || wan.prefix !== 'auto') return wan;
-  const { stdout } = await promisify(execFile)('ip', ['-6', '-j', 'addr', 'show']);
-  const rulePrefixes = rulesOfLine(wan).rules.map((rule) => rule.ipv6);
-  return { ...wan, prefix: resolvePrefix(wan.interface, stdout, rulePrefixes) };
-}
-
-function takeLock(runtimeDirectory: string): FileLock {
-  try {
-    mkdirSync(runtimeDirectory, { recursive: true, mode: RUNTIME_MODE });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const isRight = code === 'EACCES' || code === 'EPERM';
-    throw new GatewayError(
-      'RUNTIME_DIRECTORY',
-      `the runtime directory ${runtimeDirectory} cannot be made (${code}); run as root, or set gateway.runtime-directory to one that you may write`,
-      isRight ? 4 : 1,
-    );
-  }
-  const lock = lockFile(join(runtimeDirectory, 'gateway.lock'));
-  if (lock === 'held')
-    throw new GatewayError(
-      'GATEWAY_RUNNING',
-      `another gateway already runs with the runtime directory ${runtimeDirectory}; stop it first, or give this one a runtime-directory, a tun name and a --socket of its own`,
-      1,
-    );
-  return lock;
-}
-
-/** The arena lies in memory: in the runtime directory if that is tmpfs, else in /dev/shm under a name made from it. */
-function arenaPathFor(runtimeDirectory: string): string {
-  if (isTmpfs(runtimeDirectory)) return join(runtimeDirectory, 'arena');
-  const name = createHash('sha256').update(runtimeDirectory).digest('hex').slice(0, 12);
-  return join(SHARED_MEMORY, `portfold-${name}`);
-}
-
-/** What an arena must have been made for to be taken over: this boot, since its clock counts from there, and this port set. */
-function arenaIdentity(ports: Uint16Array): Int32Array {
-  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  const digest = createHash('sha256').update(boot).update(ports).digest();
-  return Int32Array.from({ length: IDENTITY_WORDS }, (_, i) => digest.readInt32LE(i * 4));
-}
-
-function lineMtu(wan: WanConfig, host: HostResult): number {
-  if (wan.mtu !== undefined) return wan.mtu;
-  return host.interfaceMtu - (host.encapsulation === 'none' ? 0 : TUNNEL_HEADER_BYTES);
-}
-
-function engineLans(host: HostResult): LanNetwork[] {
-  return host.lanNetworks.map(({ network, gatewayAddress }) => {
-    const prefix = parseIpv4Prefix(network);
-    if (prefix === undefined) throw new Error(`"${network}" is no IPv4 network`);
-    return {
-      address: prefix.address | 0,
-      mask: prefix.length === 0 ? 0 : (-1 << (32 - prefix.length)) | 0,
-      gatewayAddress: parseIpv4(gatewayAddress),
-    };
-  });
 }

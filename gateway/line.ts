@@ -1,0 +1,77 @@
+/** One WAN line in the words of those who need it: the host's settings, and the engine. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import type { LanNetwork, Line } from '../core/translate/context.ts';
+import { parseIpv4 } from '../core/wire/ipv4.ts';
+import type { HostRequest, HostResult } from '../tun/host/index.ts';
+import { parseIpv4Prefix, parseIpv6 } from './config/addresses.ts';
+import { type DerivedLine, rulesOfLine } from './config/line.ts';
+import { resolvePrefix } from './config/prefix.ts';
+import type { WanConfig } from './config/types.ts';
+
+const TUNNEL_HEADER_BYTES = 40;
+
+/**
+ * The line as the host's settings are asked for it.
+ * @param running what was applied at the start: the encapsulation that was chosen then stays chosen at a reload
+ */
+export function hostLine(
+  wan: WanConfig,
+  line: DerivedLine,
+  running: HostResult | undefined,
+): HostRequest['line'] {
+  const common = {
+    name: wan.name,
+    interface: wan.interface,
+    externalAddress: line.externalAddress,
+  };
+  if (wan.type === 'address') return { type: 'address', ...common, ports: line.portRanges };
+  const { ceAddress = '', brAddress = '' } = line;
+  const chosen = running?.encapsulation ?? 'none';
+  const encapsulation = chosen === 'none' ? wan.encapsulation : chosen;
+  return { type: 'map-e', ...common, ceAddress, brAddress, encapsulation };
+}
+
+/** The line as the packet path sees it. */
+export function engineLine(line: DerivedLine, host: HostResult, mtu: number): Line {
+  return {
+    externalAddress: parseIpv4(line.externalAddress),
+    externalIndex: 0,
+    mtu,
+    restoreHopsOutbound: host.restoreHopsOutbound,
+    restoreHopsInbound: host.restoreHopsInbound,
+    isShared: line.psid !== undefined,
+    sharedWithHost: host.sharedWithHost ?? false,
+    fragmentsHere: host.encapsulation !== 'none',
+    encapsulatesHere: host.encapsulation === 'own',
+    ...(line.ceAddress ? { ceAddress: parseIpv6(line.ceAddress) } : {}),
+    ...(line.brAddress ? { brAddress: parseIpv6(line.brAddress) } : {}),
+  };
+}
+
+/** Reads a prefix that is "auto" from the interface. */
+export async function resolveWan(wan: WanConfig): Promise<WanConfig> {
+  if (wan.type !== 'map-e' || wan.prefix !== 'auto') return wan;
+  const { stdout } = await promisify(execFile)('ip', ['-6', '-j', 'addr', 'show']);
+  const rulePrefixes = rulesOfLine(wan).rules.map((rule) => rule.ipv6);
+  return { ...wan, prefix: resolvePrefix(wan.interface, stdout, rulePrefixes) };
+}
+
+/** MTU of IPv4 packets on the line. */
+export function lineMtu(wan: WanConfig, host: HostResult): number {
+  if (wan.mtu !== undefined) return wan.mtu;
+  return host.interfaceMtu - (host.encapsulation === 'none' ? 0 : TUNNEL_HEADER_BYTES);
+}
+
+/** The LANs as the packet path sees them, most specific first. */
+export function engineLans(host: HostResult): LanNetwork[] {
+  return host.lanNetworks.map(({ network, gatewayAddress }) => {
+    const prefix = parseIpv4Prefix(network);
+    if (prefix === undefined) throw new Error(`"${network}" is no IPv4 network`);
+    return {
+      address: prefix.address | 0,
+      mask: prefix.length === 0 ? 0 : (-1 << (32 - prefix.length)) | 0,
+      gatewayAddress: parseIpv4(gatewayAddress),
+    };
+  });
+}
