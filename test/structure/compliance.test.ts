@@ -18,6 +18,7 @@ const REQUIREMENTS = [
   ...numbered('N', 4),
   ...numbered('C', 7),
   ...numbered('E', 17),
+  ...numbered('G', 6),
   ...numbered('K', 5),
 ];
 

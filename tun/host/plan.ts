@@ -198,6 +198,12 @@ function planMapE(
   else if (context.encapsulation === 'own') planOwnEncapsulation(plan, request, line, context);
   else planSegmentRouting(plan, request, line, context);
 
+  if (context.encapsulation === 'own' && line.encapsulation === 'auto')
+    plan.warnings.push(
+      `Line ${line.name}: the kernel cannot encapsulate IPv4 in IPv6 (\`portfold doctor\` says why), so that ` +
+        'Portfold does it itself, which is slower; encapsulation = "own" would say that this is meant.',
+    );
+
   const rule = ['pref', PRIORITY_MAP_E, 'iif', request.tun, 'from', `${externalAddress}/32`];
   plan.items.push(ruleItem('-4', [...rule, 'table', TABLE_ENCAPSULATE]));
 }

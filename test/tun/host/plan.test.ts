@@ -233,6 +233,9 @@ describe('plan of the host settings', () => {
       ['-4 route replace blackhole default table 7606 metric 4294967295 proto 176'],
     );
     assert.deepEqual(settings(made), settings(seg6()));
+    assert.match(made.warnings.join(), /slower/);
+    const meant = plan({ ...MAP_E, encapsulation: 'own' }, { encapsulation: 'own' });
+    assert.deepEqual(meant.warnings, []);
   });
 
   it('keeps fragments of the tunnel from the table that decapsulates', () => {
