@@ -39,6 +39,8 @@ const EVICTION_CANDIDATES = 16;
  */
 const EVICTION_WHOLE_SET_MAX = 512;
 const EVICTION_SAMPLES = 64;
+/** While peers own ports, a refusal is thought over every five seconds. */
+const OWNED_RETRY_TICKS = 20;
 /** An unanswered UDP session may give way after 3 s. */
 const UNANSWERED_TICKS = 12;
 
@@ -258,8 +260,10 @@ export class Allocator {
     const { ports, sessions, remotes, random, counters } = this.parts;
     const { set } = ports;
     const isTcpSyn = this.syn.isSyn;
+    // A session that ends tells its remote; an owner that gives its port back frees it towards all of them and tells nobody.
+    let waitTicks = ports.ownedCount[group] > 0 ? OWNED_RETRY_TICKS : REFUSE_TICKS_MAX;
     if (!isTcpSyn && !this.policy.evictUnanswered) {
-      remotes.refuseFor(remote, tick, REFUSE_TICKS_MAX);
+      remotes.refuseFor(remote, tick, waitTicks);
       return -1;
     }
 
@@ -267,7 +271,6 @@ export class Allocator {
     let evictable = 0;
     let oldest = -1;
     let oldestCreated = 0;
-    let waitTicks = REFUSE_TICKS_MAX;
     const steps = set.count <= EVICTION_WHOLE_SET_MAX ? set.count : EVICTION_SAMPLES;
     if (steps < set.count) waitTicks = 4;
     let number = random.below(set.count);

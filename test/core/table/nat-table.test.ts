@@ -210,6 +210,23 @@ describe('peers own their port', () => {
     assert.deepEqual(selfCheck(bench.table.parts), []);
   });
 
+  it('that give a port back make room for others within five seconds', () => {
+    const bench = new Bench({ ports: mapePorts().slice(0, 10) });
+    const to = '203.0.113.10:3478';
+    bench.pass4(udp4({ from: '192.168.1.11:5000', to, payload: stunRequest() }));
+    bench.pass(150);
+    for (let n = 0; n < 9; n++) {
+      const out = bench.pass4(udp4({ from: inside(n), to }));
+      bench.pass4(udp4({ from: to, to: endpoints(out).from }));
+    }
+    assert.equal(bench.pass4(udp4({ from: inside(9), to }))[9], 1, 'all ten are taken');
+    bench.pass(146);
+    bench.send(udp4({ from: inside(9), to }));
+    bench.pass(10);
+    assert.equal(bench.table.parts.ports.ownedCount[1], 0);
+    assert.equal(bench.pass4(udp4({ from: inside(9), to }))[9], 17);
+  });
+
   it('give their port back with their last session', () => {
     const bench = new Bench();
     bench.pass4(
