@@ -481,3 +481,48 @@ describe('TCP segments that follow each other', () => {
     );
   });
 });
+
+describe('frames of any bytes', () => {
+  it('are written or refused, and nothing else is touched', () => {
+    const byte = fc.integer({ min: 0, max: 255 });
+    const frame = fc.record({
+      verdict: fc.constantFrom(ENCAPSULATE, COALESCE, FORWARDED),
+      offset: fc.constantFrom(HEADROOM_BYTES, 0, 12, 51, 52, 1900, -4),
+      length: fc.constantFrom(1, 19, 20, 39, 40, 41, 52, 152, 500, 2000, 0, -1),
+      changes: fc.array(fc.tuple(fc.nat(60), byte), { maxLength: 8 }),
+      virtio: fc.tuple(
+        byte,
+        fc.constantFrom(0, 1, 1, 5, 4),
+        byte,
+        byte,
+        byte,
+        byte,
+        byte,
+        byte,
+        byte,
+      ),
+    });
+    const output = new Uint8Array(1 << 20);
+    fc.assert(
+      fc.property(fc.array(frame, { maxLength: 12 }), (frames) => {
+        const slot = 2048;
+        const bytes = new Uint8Array(slot * 12 + 4096).fill(0xa5);
+        const words = new Int32Array(frames.length * DESCRIPTOR_WORDS);
+        const [segment] = segmentsOf([100]);
+        frames.forEach(({ verdict, offset, length, changes, virtio }, i) => {
+          const at = i * slot + offset;
+          words.set([at, length, 0, verdict], i * DESCRIPTOR_WORDS);
+          if (at < VNET_HEADER_BYTES) return;
+          bytes.set(segment.packet, at);
+          bytes.set(virtio, at - VNET_HEADER_BYTES);
+          for (const [place, value] of changes) bytes[at + place] = value;
+        });
+        const behind = bytes.slice(slot * 12 + 2048);
+        const used = writeInto(bytes, words, frames.length, output);
+        assert.ok(used >= -frames.length && used <= output.length);
+        assert.deepEqual(bytes.slice(slot * 12 + 2048), behind);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
