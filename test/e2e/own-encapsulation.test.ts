@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { Capture } from '../../lab/audit.ts';
 import { configuration, MAP_E } from '../../lab/lines.ts';
-import type { Background } from '../../lab/netns.ts';
-import { until } from '../../lab/netns.ts';
+import { type Background, until } from '../../lab/netns.ts';
 import {
   download,
   iperf,
@@ -89,7 +88,51 @@ describe('own encapsulation, relay by the kernel', () => {
     await capture.ended;
     assert.match(capture.stdout, /length \d{4,5}/);
   });
+
+  it('cuts a UDP superpacket of a host into its datagrams', async () => {
+    const [bytes, size] = [30_500, 1000];
+    const server = bed.lab.internet.start('python3', ['-u', '-c', receiver(bytes)]);
+    await server.line(/ready/);
+    const filter = `udp and src host ${HOST} and greater 9000`;
+    const capture = await listen(bed.lab.gateway, ['-i', 'portfold0', '-c', '1', filter]);
+    await bed.lab.hosts[0].run('python3', ['-c', superpacketSender(bytes, size)]);
+    const [, count, sizes, same] = await server.line(/got (\d+) \[(.*)\] (\w+)/);
+    assert.deepEqual([count, sizes, same], ['31', '500, 1000', 'True']);
+    await capture.ended;
+    assert.match(capture.stdout, /UDP, length 30500/, 'the host sent no superpacket');
+  });
+
+  it('tells a host of a narrower path inside the provider', async () => {
+    await bed.lab.provider.ip(['link set up0 mtu 1400']);
+    const over = { bytes: MAP_E.ipv4Mtu - ICMP_AND_IPV4_BYTES, count: 1, dontFragment: true };
+    const { output } = await ping(bed.lab.hosts[1], SERVER, over);
+    const said = `From ${GATEWAY_LAN_ADDRESS} icmp_seq=1 Frag needed and DF set \\(mtu = 1360\\)`;
+    assert.match(output, new RegExp(said));
+  });
 });
+
+/** Programs in Python: Node has no UDP segmentation. */
+const PATTERN = (bytes: number): string => `bytes(i * 7 & 255 for i in range(${bytes}))`;
+
+const receiver = (bytes: number): string =>
+  [
+    'import socket',
+    's = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)',
+    `s.bind(("${SERVER}", 9000))`,
+    'print("ready")',
+    'got = []',
+    `while sum(map(len, got)) < ${bytes}: got.append(s.recv(65535))`,
+    `print("got", len(got), sorted(set(map(len, got))), b"".join(got) == ${PATTERN(bytes)})`,
+  ].join('\n');
+
+const superpacketSender = (bytes: number, size: number): string =>
+  [
+    'import socket',
+    's = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)',
+    // UDP_SEGMENT
+    `s.setsockopt(17, 103, ${size})`,
+    `s.sendto(${PATTERN(bytes)}, ("${SERVER}", 9000))`,
+  ].join('\n');
 
 describe('own encapsulation, independent relay, prefix on the link', () => {
   const bed = ownBed('socat', { delegation: 'on-link' });
