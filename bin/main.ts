@@ -6,6 +6,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { runProgram, type Verbs } from '../cli/program.ts';
+import { endProcess } from '../cli/terminal.ts';
 
 const verbs: Verbs = {
   run: async (options) => (await import('../gateway/verbs/run.ts')).run(options),
@@ -27,4 +28,4 @@ function version(): string {
 
 const exitCode = await runProgram(process.argv.slice(2), verbs, { version: version() });
 // What was written must be out before the process ends; then handles that a verb left open do not hold it.
-process.stdout.write('', () => process.stderr.write('', () => process.exit(exitCode)));
+endProcess(exitCode);

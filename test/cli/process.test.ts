@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -81,6 +89,29 @@ describe('the program', () => {
     const { out, words } = await start('bash', ['-c', script], env);
     assert.equal(words, '');
     assert.match(out, /^protocol,.*\n0\n$/);
+  });
+
+  for (const words of ['status', 'sessions -o csv', 'sessions', 'mape --list', '--help'])
+    it(`fails with a sentence when the output of \`${words}\` cannot be written`, async () => {
+      const script = `"${process.execPath}" "${program}" ${words} > /dev/full; echo "$?"`;
+      const { out, words: said } = await start('bash', ['-c', script], env);
+      assert.equal(out, '1\n');
+      assert.match(said, /^portfold: the output could not be written whole \(ENOSPC.*\n$/);
+    });
+
+  it('fails with a sentence when a file takes a part of the output', async () => {
+    // One block of 1,024 bytes: the write that reaches the end is cut short without an error.
+    const file = join(directory, 'cut');
+    const script = `ulimit -f 1; "${process.execPath}" "${program}" status -o json > "${file}"; echo "$?"`;
+    const { out, words } = await start('bash', ['-c', script], env);
+    assert.equal(statSync(file).size, 1024);
+    assert.equal(out, '1\n');
+    assert.match(words, /^portfold: the output could not be written whole \(EFBIG.*\n$/);
+  });
+
+  it('does not fail when only its words cannot be written', async () => {
+    const script = `"${process.execPath}" "${program}" status --socket "${directory}/none.sock" 2> /dev/full; echo "$?"`;
+    assert.equal((await start('bash', ['-c', script], env)).out, '3\n');
   });
 
   it('follows events until it is interrupted, then exits 130', async () => {
