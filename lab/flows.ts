@@ -28,7 +28,15 @@ export interface FlowsOptions {
 }
 
 export interface FlowsResult {
-  rounds: { answered: number; refused: number; lost: number; sent: number; seconds: number }[];
+  rounds: {
+    answered: number;
+    refused: number;
+    lost: number;
+    sent: number;
+    /** Datagrams sent again since no answer had come. */
+    retries: number;
+    seconds: number;
+  }[];
   flows: number;
   endpoints: number;
   answeredEveryRound: number;
@@ -40,6 +48,8 @@ export interface FlowsResult {
   /** Answers and errors that belong to no flow. */
   foreign: number;
   sent: number;
+  /** Of all rounds: loss on the way that answers in the end would hide. */
+  retries: number;
   externalPorts: number;
   externalPortRanges: string[];
   /** "type/code" → flows that were refused so. */
@@ -114,6 +124,17 @@ export async function udpFlows(namespace: Namespace, options: FlowsOptions): Pro
     timeout: options.timeoutMs,
   };
   return JSON.parse(await runFlows(namespace, 'udp-flows', words)) as FlowsResult;
+}
+
+/** What came back and how often it had to be asked for, for people. */
+export function flowsText(result: FlowsResult): string {
+  const rounds = result.rounds.map(
+    (round) => `${round.seconds.toFixed(1)} s with ${round.retries} retries`,
+  );
+  return (
+    `${result.samePort} of ${result.flows} flows at one port in every round ` +
+    `(${rounds.join(', ')}), ${result.changedPort} at another`
+  );
 }
 
 export async function tcpHold(namespace: Namespace, options: HoldOptions): Promise<HoldResult> {

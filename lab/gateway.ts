@@ -10,10 +10,11 @@ import type { Status } from '../gateway/control/api.ts';
 import { ControlClient } from '../gateway/control/client.ts';
 import { configuration } from './lines.ts';
 import { type Background, type CommandResult, until } from './netns.ts';
-import { projectFolder } from './programs.ts';
+import { LabError, projectFolder } from './programs.ts';
 import type { Lab } from './topology.ts';
 
 const START_TIMEOUT_MS = 20_000;
+const SAID_CHARACTERS_MAX = 2000;
 
 export interface GatewayOptions {
   preset?: 'home' | 'rfc';
@@ -59,25 +60,26 @@ export class Gateway {
     writeFileSync(this.configFile, config);
   }
 
-  /** Starts it and awaits that it forwards. */
+  /** Starts it and awaits that it forwards. One that ends before has said why, and that is the error. */
   async start(): Promise<Status> {
     const child = this.spawn();
     try {
-      return await until(
+      const status = await until(
         'the gateway to forward',
         async () => {
-          if (child.over) throw new Error(`it ended: ${child.stderr.slice(-2000)}`);
+          if (child.over) return 'over';
           const status = await this.control.status();
           return status.state === 'forwarding' ? status : undefined;
         },
         START_TIMEOUT_MS,
       );
+      if (status !== 'over') return status;
     } catch (error) {
       if (!child.over) await child.stop();
-      throw new Error(
-        `${error instanceof Error ? error.message : error}\n${child.stderr.slice(-2000)}`,
-      );
+      const said = child.stderr.slice(-SAID_CHARACTERS_MAX);
+      throw new LabError('LAB_GATEWAY_SILENT', 1, `${(error as Error).message}\n${said}`.trim());
     }
+    throw endedError(await child.ended);
   }
 
   /**
@@ -128,4 +130,15 @@ export class Gateway {
     const status = readFileSync(`/proc/${this.process.pid}/status`, 'utf8');
     return Number(status.match(/^VmRSS:\s+(\d+) kB/m)?.[1] ?? Number.NaN) * 1024;
   }
+}
+
+/** The gateway's own sentence where it said one, else the end of all that it said. */
+function endedError(result: CommandResult): LabError {
+  const sentence = result.stderr.match(/^portfold: (.*)$/m)?.[1];
+  const said = sentence ?? (result.stderr.trim().slice(-SAID_CHARACTERS_MAX) || 'it said nothing');
+  return new LabError(
+    'LAB_GATEWAY_ENDED',
+    1,
+    `the gateway ended with exit code ${result.code}: ${said}`,
+  );
 }

@@ -10,10 +10,11 @@
  * names its flow by the address and port that it came back to and by the remote that it quotes, so
  * that no payload needs to be quoted.
  *
- * The JSON says: rounds (answered, refused, lost, sent, seconds), answeredEveryRound, samePort
- * (seen at one external endpoint in all rounds), changedPort, splitEndpoints (internal endpoints
- * that different remotes saw at different external ports), the external ports as ranges, ICMP
- * errors by type/code, and the slowest refusal.
+ * The JSON says: rounds (answered, refused, lost, sent, retries, seconds), answeredEveryRound,
+ * samePort (seen at one external endpoint in all rounds), changedPort, splitEndpoints (internal
+ * endpoints that different remotes saw at different external ports), sent and retries of all
+ * rounds, the external ports as ranges, ICMP errors by type/code, and the slowest refusal. A retry
+ * is a datagram sent again: "all answered" with many of them hides that much loss.
  */
 #define FLOWS_MAX 4000000
 #define SOURCE_SOCKETS_MAX 8192
@@ -49,7 +50,7 @@ static struct {
   uint16_t port, source_port;
 } plan;
 
-static long answered_now, refused_now, foreign, datagrams_sent;
+static long answered_now, refused_now, foreign, datagrams_sent, retries_sent;
 static uint32_t refusal_slowest_micros;
 static uint8_t round_now;
 
@@ -228,11 +229,18 @@ static void run_round(int set, int round) {
   long sent_before = datagrams_sent, expected = 0;
   for (long flow = 0; flow < plan.flows; flow++) expected += flow_waits(flow);
   int64_t started = now_micros();
-  for (long attempt = 0; attempt <= plan.retries && !stopped; attempt++)
+  long sent_first = 0;
+  for (long attempt = 0; attempt <= plan.retries && !stopped; attempt++) {
     if (answered_now + refused_now < expected) send_pass(set, expected);
-  printf("%s{\"answered\":%ld,\"refused\":%ld,\"lost\":%ld,\"sent\":%ld,\"seconds\":%.3f}",
+    if (attempt == 0) sent_first = datagrams_sent - sent_before;
+  }
+  long sent = datagrams_sent - sent_before;
+  long retries = sent - sent_first;
+  retries_sent += retries;
+  printf("%s{\"answered\":%ld,\"refused\":%ld,\"lost\":%ld,\"sent\":%ld,\"retries\":%ld,"
+         "\"seconds\":%.3f}",
          round > 1 ? "," : "", answered_now, refused_now, expected - answered_now - refused_now,
-         datagrams_sent - sent_before, (double)(now_micros() - started) / 1e6);
+         sent, retries, (double)(now_micros() - started) / 1e6);
 }
 
 static void print_flow_totals(void) {
@@ -253,8 +261,9 @@ static void print_flow_totals(void) {
   for (long flow = 0; flow < plan.flows; flow++)
     same += flows[flow].rounds_answered == plan.rounds && !flows[flow].changed;
   printf("\"flows\":%ld,\"endpoints\":%ld,\"answeredEveryRound\":%ld,\"samePort\":%ld,"
-         "\"changedPort\":%ld,\"splitEndpoints\":%ld,\"foreign\":%ld,\"sent\":%ld,",
-         plan.flows, plan.endpoints, every, same, changed, split, foreign, datagrams_sent);
+         "\"changedPort\":%ld,\"splitEndpoints\":%ld,\"foreign\":%ld,\"sent\":%ld,\"retries\":%ld,",
+         plan.flows, plan.endpoints, every, same, changed, split, foreign, datagrams_sent,
+         retries_sent);
 }
 
 static void read_flow_plan(void) {

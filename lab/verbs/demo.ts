@@ -195,8 +195,8 @@ function flowsInWords(result: FlowsResult): string {
   const refused = first.refused > 0 ? `, ${number(first.refused)} refused` : '';
   return (
     `${number(first.answered)} of ${number(result.flows)} answered${refused}; ` +
-    `${number(result.samePort)} answered again at the same external port; ` +
-    `seen outside: ${number(result.externalPorts)} ports`
+    `${number(result.samePort)} answered again at the same external port, ` +
+    `${number(result.retries)} retries; seen outside: ${number(result.externalPorts)} ports`
   );
 }
 

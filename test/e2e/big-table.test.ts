@@ -3,7 +3,7 @@
  * is what is measured.
  */
 import assert from 'node:assert/strict';
-import { startEcho, startTcpServer, tcpHold, udpFlows } from '../../lab/flows.ts';
+import { flowsText, startEcho, startTcpServer, tcpHold, udpFlows } from '../../lab/flows.ts';
 import { portRanges } from '../../lab/lines.ts';
 import { withBed } from './support.ts';
 
@@ -24,8 +24,7 @@ describe('250,000 UDP sessions at once', () => {
     });
     const status = await bed.gateway.control.status();
     const resident = bed.gateway.residentBytes();
-    const seconds = result.rounds.map((round) => round.seconds.toFixed(1)).join(' s and ');
-    console.log(`      ${(resident / 1e6).toFixed(0)} MB resident; rounds of ${seconds} s`);
+    console.log(`      ${(resident / 1e6).toFixed(0)} MB resident; ${flowsText(result)}`);
     assert.equal(result.samePort, 250_000, JSON.stringify(result));
     assert.deepEqual(result.externalPortRanges, PORT_RANGES);
     assert.ok(status.sessions.udp >= 250_000, `${status.sessions.udp} sessions at once`);

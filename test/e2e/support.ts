@@ -64,6 +64,8 @@ export function assertClean(audit: Audit, packetsAtLeast: number): void {
   assert.equal(audit.privateSources, 0, said);
   assert.equal(audit.otherSources, 0, said);
   assert.equal(audit.outsideTunnel, 0, said);
+  // What was not seen may have been anything.
+  assert.equal(audit.missed, 0, `the capture lost ${audit.missed} packets and proves nothing`);
   // A capture that saw nothing proves nothing.
   assert.ok(audit.packets >= packetsAtLeast, `only ${audit.packets} packets were captured`);
 }
