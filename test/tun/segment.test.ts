@@ -221,6 +221,13 @@ describe('a superpacket behind its outer header', () => {
     );
   });
 
+  it('of thousands of segments is not written', () => {
+    const packet = tcp4({ from: FROM, to: TO, flags: ACK, payload: numbered(60_000, 1) });
+    const given = { packet, verdict: ENCAPSULATE, partial: true, gsoType: GSO_TCPV4 };
+    assert.equal(write([{ ...given, gsoSize: 30 }]).length, 2000);
+    assert.throws(() => write([{ ...given, gsoSize: 20 }]), /1 packets could not be written/);
+  });
+
   it('that cannot be one is not written, and counted', () => {
     const output = new Uint8Array(1000);
     const refused = (change: (bytes: Uint8Array, words: Int32Array) => void): number => {

@@ -22,7 +22,11 @@
 #include <errno.h>
 #include <string.h>
 
-enum { ROOM_BYTES = IPV6_HEADER_BYTES + VNET_HEADER_BYTES };
+enum {
+  ROOM_BYTES = IPV6_HEADER_BYTES + VNET_HEADER_BYTES,
+  /* 64 KB in segments of 32 bytes: a guest may ask for smaller ones, to make us write all day. */
+  SEGMENTS_MAX = 2048,
+};
 
 /* The header block of a segment; its parts as offsets into it. */
 enum {
@@ -165,7 +169,8 @@ void encapsulateFrame(Sink *sink, const Batch *batch, const int32_t *word) {
   }
   Superpacket super;
   const bool isKnown = type == GSO_TCPV4 || type == GSO_UDP_L4;
-  if (isKnown && readSuperpacket(&super, packet, length, type)) {
+  if (isKnown && readSuperpacket(&super, packet, length, type) &&
+      (length - super.headerBytes) / super.segmentBytes < SEGMENTS_MAX) {
     encapsulateSegments(sink, &super);
   } else {
     sinkFailed(sink, EINVAL);
