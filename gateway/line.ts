@@ -1,13 +1,16 @@
 /** One WAN line in the words of those who need it: the host's settings, and the engine. */
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import type { LanNetwork, Line } from '../core/translate/context.ts';
 import { parseIpv4 } from '../core/wire/ipv4.ts';
+import type { HostLink } from '../tun/host/facts.ts';
 import type { HostRequest, HostResult } from '../tun/host/index.ts';
+import { needInterface } from '../tun/host/inspect.ts';
+import { ip, ipJson, run } from '../tun/host/run.ts';
 import { parseIpv4Prefix, parseIpv6 } from './config/addresses.ts';
-import { type DerivedLine, rulesOfLine } from './config/line.ts';
+import { ConfigError } from './config/errors.ts';
+import { type DerivedLine, deriveLine, rulesOfLine } from './config/line.ts';
 import { resolvePrefix } from './config/prefix.ts';
-import type { WanConfig } from './config/types.ts';
+import type { MapEWanConfig, WanConfig } from './config/types.ts';
+import { GatewayError } from './errors.ts';
 
 const TUNNEL_HEADER_BYTES = 40;
 
@@ -49,12 +52,38 @@ export function engineLine(line: DerivedLine, host: HostResult, mtu: number): Li
   };
 }
 
-/** Reads a prefix that is "auto" from the interface. */
+/**
+ * Reads a prefix that is "auto" from the interface. The interface is looked for first: an error about addresses of something
+ * that is not there would mislead.
+ */
 export async function resolveWan(wan: WanConfig): Promise<WanConfig> {
   if (wan.type !== 'map-e' || wan.prefix !== 'auto') return wan;
-  const { stdout } = await promisify(execFile)('ip', ['-6', '-j', 'addr', 'show']);
+  const links = await ipJson<HostLink>('link', 'show');
+  const names = links.map((link) => link.ifname);
+  needInterface(wan.interface, `Line ${wan.name}, prefix = "auto"`, names);
+  return withReadPrefix(wan, await run(ip('-6', '-j', 'address', 'show')));
+}
+
+/**
+ * The line with the prefix that these addresses hold; `addresses` is what `ip -6 -j address` prints. A prefix that was read
+ * and does not fit may be followed by the right one, hence exit code 1 where a written one has 78.
+ */
+export function withReadPrefix(wan: MapEWanConfig, addresses: string): MapEWanConfig {
   const rulePrefixes = rulesOfLine(wan).rules.map((rule) => rule.ipv6);
-  return { ...wan, prefix: resolvePrefix(wan.interface, stdout, rulePrefixes) };
+  const prefix = resolvePrefix(wan.interface, addresses, rulePrefixes);
+  const resolved = { ...wan, prefix };
+  try {
+    deriveLine(resolved);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new GatewayError(
+      error.code,
+      `prefix = "auto" read ${prefix} from ${wan.interface}: ${error.message}; wait for the router advertisement with the ` +
+        'prefix of the line, or write that prefix',
+      1,
+    );
+  }
+  return resolved;
 }
 
 /** MTU of IPv4 packets on the line. */

@@ -5,22 +5,28 @@
  * global unicast prefixes that are neither deprecated nor unique local; of an address, its network.
  * A delegated prefix that shows as a route (also an unreachable one on lo) counts only when the
  * text holds routes. If several are left, those inside the rules go first.
+ *
+ * What is not there may come with the next router advertisement: such an error has exit code 1, and
+ * the service manager tries again. Several prefixes that all fit have 78: a person must choose.
  */
 import { copyPrefix, IPV6_BYTES, prefixMatches } from '../../core/mape/bits.ts';
+import { GatewayError } from '../errors.ts';
 import { formatIpv6Prefix, type Ipv6Prefix, parseIpv6, parseIpv6Prefix } from './addresses.ts';
 import { ConfigError } from './errors.ts';
 
 interface AddressItem {
   ifname?: string;
-  addr_info?: {
-    family?: string;
-    local?: string;
-    prefixlen?: number;
-    scope?: string;
-    deprecated?: boolean;
-    tentative?: boolean;
-    dadfailed?: boolean;
-  }[];
+  addr_info?: AddressInfo[];
+}
+
+interface AddressInfo {
+  family?: string;
+  local?: string;
+  prefixlen?: number;
+  scope?: string;
+  deprecated?: boolean;
+  tentative?: boolean;
+  dadfailed?: boolean;
 }
 
 interface RouteItem {
@@ -40,7 +46,8 @@ export function resolvePrefix(
   rulePrefixes: readonly string[] = [],
 ): string {
   const found = new Map<string, Ipv6Prefix>();
-  for (const prefix of candidates(interfaceName, readItems(addresses))) {
+  const items = readItems(addresses);
+  for (const prefix of candidates(interfaceName, items)) {
     if (!isGlobal(prefix.bytes)) continue;
     const bytes = new Uint8Array(IPV6_BYTES);
     copyPrefix(bytes, 0, prefix.bytes, prefix.length);
@@ -57,12 +64,42 @@ export function resolvePrefix(
   );
   const chosen = inside.length > 0 ? inside : [...found];
   if (chosen.length === 1) return chosen[0][0];
-  if (chosen.length > 1) return sharedPrefix(interfaceName, chosen);
-  throw new ConfigError(
-    'CONFIG_PREFIX_NOT_FOUND',
-    `${interfaceName} has no global IPv6 prefix, so prefix = "auto" finds none; ` +
-      'wait for the router advertisement, or write the prefix of the line',
+  if (chosen.length === 0) throw notYet(interfaceName, items);
+  if (rules.length === 0 || inside.length > 0) return sharedPrefix(interfaceName, chosen);
+  const list = chosen.map(([text]) => text).join(', ');
+  throw new GatewayError(
+    'CONFIG_PREFIX_FOREIGN',
+    `prefix = "auto": ${interfaceName} has the global IPv6 prefixes ${list}, and every rule of the ` +
+      'line lies elsewhere; wait for the router advertisement with the prefix of the line, or write ' +
+      'that prefix',
+    1,
   );
+}
+
+function notYet(interfaceName: string, items: (AddressItem & RouteItem)[]): GatewayError {
+  const own = items.filter((item) => item.ifname === interfaceName);
+  const seen = own
+    .flatMap((item) => item.addr_info ?? [])
+    .filter((info) => info.family === 'inet6')
+    .map((info) => `${info.local} (${reasonAgainst(info)})`);
+  const known = seen.length > 0 ? `it has ${seen.join(', ')}` : 'it has no IPv6 address at all';
+  return new GatewayError(
+    'CONFIG_PREFIX_NOT_FOUND',
+    `prefix = "auto": ${interfaceName} has no global IPv6 prefix yet, ${known}; wait for the router ` +
+      `advertisement on ${interfaceName} (ip -6 address show dev ${interfaceName}), or write the ` +
+      'prefix of the line',
+    1,
+  );
+}
+
+/** Why an address that is there was not taken. */
+function reasonAgainst(info: AddressInfo): string {
+  if (info.dadfailed) return 'duplicate';
+  if (info.tentative) return 'tentative: still checked for a duplicate';
+  if (info.deprecated) return 'deprecated';
+  if (info.scope === 'link') return 'link-local';
+  const first = parseIpv6(info.local ?? '')?.[0] ?? 0;
+  return (first & 0xfe) === 0xfc ? 'unique local' : 'not global';
 }
 
 /** Several addresses may lie in one network: then the longest of them says everything. */

@@ -5,16 +5,15 @@
  * gateway left, and refuses while one lives. Exit 0 without a problem, else 1. Nothing is changed
  * without `--clean`.
  */
-import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { examineHost, type Finding } from '../../tun/host/examine.ts';
 import { cleanStrays, type HostRequest, inspectHost, undoHost } from '../../tun/host/index.ts';
 import { loadNative, lockFile } from '../../tun/native.ts';
-import { deriveLine, rulesOfLine } from '../config/line.ts';
+import { deriveLine } from '../config/line.ts';
 import { loadConfig } from '../config/load.ts';
-import { resolvePrefix } from '../config/prefix.ts';
 import type { PortfoldConfig, WanConfig } from '../config/types.ts';
+import { hostLine, resolveWan } from '../line.ts';
 
 export interface DoctorOptions {
   config?: string;
@@ -93,7 +92,7 @@ async function examineLines(config: PortfoldConfig, runtimeDirectory: string): P
   for (const wan of config.wans) {
     const check = `line ${wan.name}`;
     try {
-      const request = requestOf(config, wan, runtimeDirectory);
+      const request = await requestOf(config, wan, runtimeDirectory);
       const { encapsulation } = await inspectHost(request);
       const how = encapsulation === 'none' ? '' : ` over ${encapsulation}`;
       const text = `${request.line.externalAddress} on ${wan.interface}${how} fits this host`;
@@ -106,33 +105,13 @@ async function examineLines(config: PortfoldConfig, runtimeDirectory: string): P
   return findings;
 }
 
-function requestOf(config: PortfoldConfig, wan: WanConfig, runtimeDirectory: string): HostRequest {
-  const { name, interface: device } = wan;
-  const derived = deriveLine(withPrefix(wan));
-  const { externalAddress } = derived;
-  const common = { name, interface: device, externalAddress };
-  return {
-    tun: config.gateway.tun,
-    lans: config.lans,
-    runtimeDirectory,
-    line:
-      wan.type === 'address'
-        ? { type: 'address', ...common, ports: derived.portRanges }
-        : {
-            type: 'map-e',
-            ...common,
-            ceAddress: derived.ceAddress!,
-            brAddress: derived.brAddress!,
-            encapsulation: wan.encapsulation,
-          },
-  };
-}
-
-function withPrefix(wan: WanConfig): WanConfig {
-  if (wan.type !== 'map-e' || wan.prefix !== 'auto') return wan;
-  const addresses = execFileSync('ip', ['-6', '-j', 'address', 'show'], { encoding: 'utf8' });
-  const prefixes = rulesOfLine(wan).rules.map((rule) => rule.ipv6);
-  return { ...wan, prefix: resolvePrefix(wan.interface, addresses, prefixes) };
+async function requestOf(
+  config: PortfoldConfig,
+  wan: WanConfig,
+  runtimeDirectory: string,
+): Promise<HostRequest> {
+  const line = hostLine(wan, deriveLine(await resolveWan(wan)), undefined);
+  return { tun: config.gateway.tun, lans: config.lans, runtimeDirectory, line };
 }
 
 /** True while a gateway holds the lock of the runtime directory. */

@@ -417,7 +417,7 @@ describe('host settings in a namespace', function () {
         'ip address flush dev lan0 scope global',
         request(ADDRESS_LINE),
         'HOST_LAN_NO_ADDRESS',
-        78,
+        1,
         /lan0 has no IPv4 address/,
       ],
     ];

@@ -109,15 +109,8 @@ function checkName(name: string): void {
 
 function checkInterfaces(request: HostRequest, facts: HostFacts): void {
   const wan = request.line.interface;
-  const known = new Set(facts.links.map((link) => link.ifname));
-  const others = [...known].filter((name) => name !== 'lo' && name !== request.tun).join(', ');
-  const need = (name: string, user: string): void => {
-    if (!known.has(name))
-      throw misfit(
-        'HOST_INTERFACE_MISSING',
-        `${user}: this host has no interface "${name}"; it has: ${others || 'none but lo'}.`,
-      );
-  };
+  const known = facts.links.map((link) => link.ifname);
+  const need = (name: string, user: string): void => needInterface(name, user, known, request.tun);
 
   need(wan, `Line ${request.line.name}`);
   for (const lan of request.lans)
@@ -132,6 +125,16 @@ function checkInterfaces(request: HostRequest, facts: HostFacts): void {
       if (name === request.tun)
         throw misfit('HOST_INTERFACE_TWICE', `LAN ${lan.name}: "${name}" is Portfold's own TUN.`);
     }
+}
+
+/** Throws unless `name` is among the `known` interfaces; `tun` is ours and not worth telling. */
+export function needInterface(name: string, user: string, known: string[], tun?: string): void {
+  if (known.includes(name)) return;
+  const others = known.filter((each) => each !== 'lo' && each !== tun).join(', ');
+  throw misfit(
+    'HOST_INTERFACE_MISSING',
+    `${user}: this host has no interface "${name}"; it has: ${others || 'none but lo'}.`,
+  );
 }
 
 /** A TUN of ours that a process has open, but not with our runtime directory: another gateway. */
@@ -284,8 +287,7 @@ async function checkLine(
 }
 
 async function checkWayToRelay(wan: string, name: string, br: string): Promise<void> {
-  const routes = await ipJson<HostRoute>('-6', 'route', 'get', br).catch(() => []);
-  const way = routes[0]?.dev;
+  const way = await wayToRelay(br);
   if (way === wan) return;
   const found = way === undefined ? 'there is no route' : `the route leads over ${way}`;
   throw new HostError(
@@ -293,6 +295,12 @@ async function checkWayToRelay(wan: string, name: string, br: string): Promise<v
     `Line ${name}: no IPv6 over ${wan} to the relay ${br} (${found}); wait for the line's router ` +
       `advertisement, or look at \`ip -6 address show dev ${wan}\` and \`ip -6 route\`.`,
   );
+}
+
+/** The interface over which IPv6 leads to the relay. */
+export async function wayToRelay(br: string): Promise<string | undefined> {
+  const routes = await ipJson<HostRoute>('-6', 'route', 'get', br).catch(() => []);
+  return routes[0]?.dev;
 }
 
 /** There is one source address of SRv6 encapsulation for the whole host. */

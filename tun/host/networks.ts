@@ -8,7 +8,7 @@
  * The gateway's own address is what its ICMP answers carry: the address in that very network if
  * there is one; for a prefix behind another router on the LAN, the address on the way to it.
  */
-import { misfit } from './errors.ts';
+import { HostError, misfit } from './errors.ts';
 import { type HostFacts, type HostRoute, isMainTable } from './facts.ts';
 import {
   containsAddress,
@@ -105,10 +105,12 @@ function ownAddresses(lan: HostLan, facts: HostFacts): OwnAddress[] {
         network: parseNetwork(`${address.local}/${address.prefixlen}`)!,
       }));
     if (here.length === 0)
-      throw misfit(
+      // At boot the address may come a moment later: exit code 1, and the service manager tries again.
+      throw new HostError(
         'HOST_LAN_NO_ADDRESS',
-        `LAN ${lan.name}: ${name} has no IPv4 address, so that LAN hosts cannot reach the ` +
-          `gateway; give it one, for instance: ip address add 192.168.1.1/24 dev ${name}.`,
+        `LAN ${lan.name}: ${name} has no IPv4 address yet, so that LAN hosts cannot reach the ` +
+          'gateway; wait for whoever configures that interface, or give it one, for instance: ' +
+          `ip address add 192.168.1.1/24 dev ${name}.`,
       );
     return here;
   });

@@ -17,6 +17,7 @@ import { loadConfig, parseConfig } from '../../../gateway/config/load.ts';
 import { resolvePrefix } from '../../../gateway/config/prefix.ts';
 import { nearest } from '../../../gateway/config/suggest.ts';
 import type { MapEWanConfig } from '../../../gateway/config/types.ts';
+import { withReadPrefix } from '../../../gateway/line.ts';
 import { check } from '../../../gateway/verbs/check.ts';
 
 const example = (name: string): string =>
@@ -148,11 +149,46 @@ describe('gateway/config: prefix = "auto"', () => {
     for (const text of ['[]', '', addr(), addr(info('fd00::1'))]) {
       assert.throws(() => resolvePrefix('wan0', text), {
         code: 'CONFIG_PREFIX_NOT_FOUND',
-        exitCode: 78,
+        exitCode: 1,
+        message: /^prefix = "auto": wan0 has no global IPv6 prefix yet.*wait for/,
       });
     }
+    const early = addr(
+      { ...info('fe80::1'), scope: 'link' },
+      info('fd00::1'),
+      info('240b:10:1:1::9', { tentative: true }),
+      info('240b:10:1:2::9', { deprecated: true }),
+    );
+    assert.throws(() => resolvePrefix('wan0', early), {
+      message:
+        /fe80::1 \(link-local\), fd00::1 \(unique local\), 240b:10:1:1::9 \(tentative.*9 \(deprecated\)/,
+    });
     assert.throws(() => resolvePrefix('wan0', 'Device "wan0" does not exist.'), {
       code: 'CONFIG_PREFIX_UNREADABLE',
+    });
+  });
+
+  it('says of a prefix outside the rules that "auto" read it, and may be tried again', () => {
+    const auto = { ...V6PLUS, prefix: 'auto' };
+    assert.equal(
+      withReadPrefix(auto, addr(info('240b:10:1234:5678::1'))).prefix,
+      '240b:10:1234:5678::/64',
+    );
+    assert.throws(() => withReadPrefix(auto, addr(info('2001:db8:1::1'))), {
+      code: 'MAPE_NO_RULE',
+      exitCode: 1,
+      message: /^prefix = "auto" read 2001:db8:1::\/64 from wan0: .*240b:10::\/30.*wait for/,
+    });
+    const two = addr(info('2001:db8:1::1'), info('2001:db8:2::1'));
+    assert.throws(() => withReadPrefix(auto, two), {
+      code: 'CONFIG_PREFIX_FOREIGN',
+      exitCode: 1,
+      message: /^prefix = "auto": wan0 has .*2001:db8:1::\/64, 2001:db8:2::\/64/,
+    });
+    const choice = addr(info('240b:10:1234:5678::1'), info('240b:10:1234:5778::1'));
+    assert.throws(() => withReadPrefix(auto, choice), {
+      code: 'CONFIG_PREFIX_AMBIGUOUS',
+      exitCode: 78,
     });
   });
 });
