@@ -14,7 +14,8 @@ import type { z } from 'zod';
 import { findService, iidFormatOf, listServices } from '../services/services.ts';
 import { parseIpv6Prefix } from './addresses.ts';
 import { ConfigError } from './errors.ts';
-import { rulesOfLine } from './line.ts';
+import { deriveLine, rulesOfLine } from './line.ts';
+import { checkNetworks } from './networks.ts';
 import { type Finding, formatProblems, type KeyPath, locate } from './problems.ts';
 import { deriveFromPrefix, type RuleComplaint, readRule } from './rules.ts';
 import {
@@ -124,6 +125,7 @@ function readConfig(value: unknown, findings: Finding[]): PortfoldConfig | undef
   checkNames(file.lan, 'lan', 'name', findings);
   checkNames(file.wan, 'wan', 'name', findings);
   checkInterfaces(file, findings);
+  checkNetworks(tablesOf(file.lan), externalAddressOf(wans[0]), findings);
   tablesOf(file.wan).forEach((_, n) => {
     if (n > 0) findings.push(surplusLine(n));
   });
@@ -139,6 +141,17 @@ function readConfig(value: unknown, findings: Finding[]): PortfoldConfig | undef
       logLevel: gateway['log-level'],
     },
   };
+}
+
+/** What is known of it before the gateway runs: a prefix that is "auto" is read then. */
+function externalAddressOf(wan: WanConfig | undefined): string | undefined {
+  if (wan === undefined || (wan.type === 'map-e' && wan.prefix === 'auto')) return undefined;
+  try {
+    return deriveLine(wan).externalAddress;
+  } catch {
+    // A line that cannot be derived has its own problem in the list.
+    return undefined;
+  }
 }
 
 const tablesOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);

@@ -10,13 +10,8 @@
  */
 import { z } from 'zod';
 import { findService, listServices } from '../services/services.ts';
-import {
-  formatIpv4Prefix,
-  parseIpv4,
-  parseIpv4Prefix,
-  parseIpv6,
-  parseIpv6Prefix,
-} from './addresses.ts';
+import { parseIpv4, parseIpv6, parseIpv6Prefix } from './addresses.ts';
+import { networkProblem } from './networks.ts';
 import { type PortRange, parsePorts } from './ports.ts';
 import type { Complaint, Finding, KeyPath } from './problems.ts';
 import { hintAmong, nearest } from './suggest.ts';
@@ -64,16 +59,6 @@ function labelProblem(name: string): Complaint | undefined {
   if (/^[\w.-]{1,32}$/.test(name)) return undefined;
   const hint = 'use 1 to 32 letters, digits, ".", "_" or "-"';
   return { what: `"${name}" cannot be a name`, hint };
-}
-
-function networkProblem(network: string): Complaint | undefined {
-  const prefix = parseIpv4Prefix(network);
-  const hint = 'write it like "192.168.1.0/24"';
-  if (prefix === undefined) return { what: `"${network}" is not an IPv4 network`, hint };
-  const mask = prefix.length === 0 ? 0 : -1 << (32 - prefix.length);
-  if ((prefix.address & ~mask) === 0) return undefined;
-  const right = formatIpv4Prefix(prefix.address & mask, prefix.length);
-  return { what: `"${network}" has bits set after /${prefix.length}`, hint: `write "${right}"` };
 }
 
 function externalAddressProblem(value: string): Complaint | undefined {

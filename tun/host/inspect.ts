@@ -9,7 +9,7 @@ import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { chooseEncapsulation } from './encapsulation.ts';
 import { forbidden, HostError, messageOf, misfit } from './errors.ts';
 import { type HostFacts, type HostRoute, isMainTable, readFacts } from './facts.ts';
-import { parseIpv4 } from './ipv4.ts';
+import { containsAddress, parseIpv4, parseNetwork } from './ipv4.ts';
 import { lanNetworks } from './networks.ts';
 import {
   METRIC_OWN_TRAFFIC,
@@ -52,6 +52,7 @@ export async function inspectHost(request: HostRequest): Promise<HostInspection>
   checkNumbers(request, facts);
   checkRoutes(request, facts);
   lanNetworks(request.lans, facts);
+  checkNetworksByHand(request);
   return { facts, encapsulation: await checkLine(request, facts) };
 }
 
@@ -250,6 +251,22 @@ function checkRoutes(request: HostRequest, facts: HostFacts): void {
         `${found.metric ? ` with metric ${found.metric}` : ''} over ${found.dev ?? 'nothing'} that Portfold ` +
         'needs for itself; remove it, or give it another metric.',
     );
+}
+
+/**
+ * The configuration knows the external address only where the prefix is written; here it is known
+ * in any case.
+ */
+function checkNetworksByHand(request: HostRequest): void {
+  const { externalAddress, name } = request.line;
+  for (const lan of request.lans)
+    for (const text of lan.networks ?? [])
+      if (containsAddress(parseNetwork(text)!, parseIpv4(externalAddress)))
+        throw misfit(
+          'HOST_LAN_NETWORK',
+          `LAN ${lan.name}: the network ${text} holds ${externalAddress}, the external address of line ` +
+            `${name}; leave that address out of \`networks\`.`,
+        );
 }
 
 async function checkLine(

@@ -77,6 +77,30 @@ function byHand(lan: HostLan, text: string, own: OwnAddress[], routes: KnownRout
   return entryOf(lan, inside ?? own[0], network);
 }
 
+/**
+ * Networks by hand that neither hold an address of their LAN's interfaces nor are reached over
+ * them: hosts there may send, but their answers would go elsewhere. Perhaps the route comes later.
+ */
+export function unreachedNetworks(lans: HostLan[], facts: HostFacts): string[] {
+  return lans.flatMap((lan) => {
+    const own = ownAddresses(lan, facts);
+    const routes = knownRoutes(lan, facts);
+    const isReached = (network: Ipv4Network): boolean =>
+      [...own, ...routes].some(
+        (known) =>
+          containsNetwork(known.network, network) || containsNetwork(network, known.network),
+      );
+    return (lan.networks ?? [])
+      .filter((text) => !isReached(parseNetwork(text)!))
+      .map(
+        (text) =>
+          `LAN ${lan.name}: no address of ${lan.interfaces.join(', ')} lies in ${text}, and no route ` +
+          'leads there over it, so that nothing comes back to hosts of that network; add a route, or ' +
+          'correct `networks`.',
+      );
+  });
+}
+
 /** The gateway's address on the way that a route takes. */
 function addressTowards(known: KnownRoute, own: OwnAddress[]): OwnAddress {
   const here = own.filter((address) => address.interface === known.interface);

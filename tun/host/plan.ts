@@ -21,7 +21,7 @@ import { Address6 } from 'ip-address';
 import type { HostFacts, HostRoute } from './facts.ts';
 import { isMainTable } from './facts.ts';
 import { containsAddress, parseIpv4, parseNetwork } from './ipv4.ts';
-import { type LanNetwork, lanNetworks } from './networks.ts';
+import { type LanNetwork, lanNetworks, unreachedNetworks } from './networks.ts';
 import { nftRules } from './nft.ts';
 import {
   MARK,
@@ -96,7 +96,7 @@ export function makePlan(request: HostRequest, facts: HostFacts, context: PlanCo
     settings: [],
     encapsulation: context.encapsulation,
     lanNetworks: networks,
-    warnings: [],
+    warnings: unreachedNetworks(request.lans, facts),
   };
 
   planTun(plan, request);

@@ -114,6 +114,39 @@ const BAD: [string, string, string[]][] = [
     ['5:8 lan[1].name: another [[lan]] is called "a" already | give each its own name'],
   ],
   [
+    'networks that no LAN host can be in',
+    `[[lan]]\ninterfaces = ["lan0"]\nnetworks = ["0.0.0.0/0", "127.0.0.0/8", "224.0.0.0/24", "0.1.0.0/16", "255.255.255.255", "128.0.0.0/1"]\n${V6PLUS}`,
+    [
+      '3:13 lan[0].networks[0]: "0.0.0.0/0" is every address, and a LAN holds only its own | write the networks of the LAN, for instance "192.168.1.0/24"',
+      '3:26 lan[0].networks[1]: "127.0.0.0/8" holds addresses of loopback (127.0.0.0/8), which no LAN host has | write it like "192.168.1.0/24"',
+      '3:41 lan[0].networks[2]: "224.0.0.0/24" holds addresses of multicast (224.0.0.0/4), which no LAN host has | write it like "192.168.1.0/24"',
+      '3:57 lan[0].networks[3]: "0.1.0.0/16" holds addresses of this host and its network (0.0.0.0/8), which no LAN host has | write it like "192.168.1.0/24"',
+      '3:71 lan[0].networks[4]: "255.255.255.255" holds addresses of reserved and broadcast (240.0.0.0/4), which no LAN host has | write it like "192.168.1.0/24"',
+      '3:90 lan[0].networks[5]: "128.0.0.0/1" holds addresses of multicast (224.0.0.0/4), which no LAN host has | write it like "192.168.1.0/24"',
+    ],
+  ],
+  [
+    'networks that hold the address of the line, given or derived',
+    `[[lan]]\ninterfaces = ["lan0"]\nnetworks = ["198.51.100.0/24", "192.168.1.0/24"]\n${ADDRESS}address = "198.51.100.1"\nports = "4096-65534"\n`,
+    [
+      '3:13 lan[0].networks[0]: "198.51.100.0/24" holds 198.51.100.1, the external address of the line | leave the external address out: no LAN host has it',
+    ],
+  ],
+  [
+    'a network that holds the address which the prefix gives',
+    `[[lan]]\ninterfaces = ["lan0"]\nnetworks = ["106.72.0.0/16"]\n${V6PLUS}`,
+    [
+      '3:13 lan[0].networks[0]: "106.72.0.0/16" holds 106.72.18.52, the external address of the line | leave the external address out: no LAN host has it',
+    ],
+  ],
+  [
+    'networks of two LANs that overlap',
+    `[[lan]]\ninterfaces = ["lan0"]\nnetworks = ["10.0.0.0/8", "10.1.0.0/16"]\n[[lan]]\ninterfaces = ["lan1"]\nnetworks = ["192.168.1.0/24", "10.2.0.0/16"]\n${V6PLUS}`,
+    [
+      '6:31 lan[1].networks[1]: "10.2.0.0/16" overlaps "10.0.0.0/8" of lan[0] | an internal address belongs to one LAN: give each its own networks',
+    ],
+  ],
+  [
     'networks that are none',
     `[[lan]]\ninterfaces = ["lan0"]\nnetworks = ["192.168.1.1/24", "10.0.0.0/33", "fd00::/8"]\n${V6PLUS}`,
     [

@@ -9,7 +9,7 @@ import {
   parseIpv4,
   parseNetwork,
 } from '../../../tun/host/ipv4.ts';
-import { lanNetworks } from '../../../tun/host/networks.ts';
+import { lanNetworks, unreachedNetworks } from '../../../tun/host/networks.ts';
 
 const address = (ifname: string, text: string): HostAddress => {
   const [local, prefixlen] = text.split('/');
@@ -81,6 +81,18 @@ describe('networks of the LANs', () => {
       found.map((entry) => Number(entry.network.split('/')[1])),
       [25, 24, 24, 8],
     );
+  });
+
+  it('given by hand are told of when nothing leads there', () => {
+    const networks = ['192.168.1.0/25', '192.168.7.0/24', '10.0.0.0/8', '203.0.113.0/24'];
+    const told = unreachedNetworks([{ name: 'home', interfaces: ['lan0'], networks }], HOUSE);
+    assert.equal(told.length, 1);
+    assert.match(told[0], /LAN home: no address of lan0 lies in 203\.0\.113\.0\/24, and no route/);
+    // A route over another interface, or in another table, does not bring an answer back here.
+    const elsewhere = ['198.51.100.0/24', '192.168.8.0/24', '172.16.5.0/28'];
+    const lan = { name: 'home', interfaces: ['lan0'], networks: elsewhere };
+    assert.equal(unreachedNetworks([lan], HOUSE).length, 3);
+    assert.deepEqual(unreachedNetworks([{ name: 'home', interfaces: ['lan0'] }], HOUSE), []);
   });
 
   it('are refused where the interface has no IPv4 address, or the text is none', () => {
