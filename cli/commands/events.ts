@@ -29,7 +29,7 @@ const FOLLOW_FIRST = 10;
 
 export const EVENTS: ListCommand<'events'> = {
   name: 'events',
-  summary: 'List events: refusals, diversions, starts and ends, newest last',
+  summary: 'List events: refusals, and peers that found no port of their own; newest last',
   keys: 'kind, proto, host, remote, external, sequence, suppressed, words',
   columns: [
     { title: 'TIME', text: (item) => item.time },
