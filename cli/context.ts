@@ -23,6 +23,7 @@ export interface Verbs {
     config?: string;
     clean?: boolean;
     runtimeDirectory?: string;
+    socket?: string;
     output?: 'table' | 'json';
   }): Promise<number>;
   demo(options: { line: 'map-e' | 'address'; flows: number; keep?: boolean }): Promise<number>;

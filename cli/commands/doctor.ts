@@ -20,5 +20,9 @@ export function addDoctor(program: Command, context: Context): void {
       'after',
       examples('portfold doctor', 'portfold doctor -c new.toml', 'portfold doctor --clean'),
     )
-    .action(context.action((options: DoctorOptions) => context.verbs.doctor(options)));
+    .action(
+      context.action((options: DoctorOptions) =>
+        context.verbs.doctor({ ...options, socket: context.socket() }),
+      ),
+    );
 }

@@ -68,7 +68,8 @@ async function refuseLiving(path: string): Promise<void> {
     );
 }
 
-function answers(path: string): Promise<boolean> {
+/** Whether somebody lives at the socket. */
+export function answers(path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const probe = connect(path);
     // A gateway whose event loop stands still has a full backlog: it lives.

@@ -5,7 +5,7 @@
  * gateway left, and refuses while one lives. Exit 0 without a problem, else 1. Nothing is changed
  * without `--clean`.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { examineHost, type Finding } from '../../tun/host/examine.ts';
 import { cleanStrays, type HostRequest, inspectHost, undoHost } from '../../tun/host/index.ts';
@@ -13,17 +13,21 @@ import { loadNative, lockFile } from '../../tun/native.ts';
 import { deriveLine } from '../config/line.ts';
 import { loadConfig } from '../config/load.ts';
 import type { PortfoldConfig, WanConfig } from '../config/types.ts';
+import { answers } from '../control/socket.ts';
 import { hostLine, resolveWan } from '../line.ts';
+import { LOCK_FILE, removeArena, unwritableReason } from '../runtime.ts';
 
 export interface DoctorOptions {
   config?: string;
   clean?: boolean;
   runtimeDirectory?: string;
+  /** Control socket that a dead gateway may have left. */
+  socket?: string;
   output?: 'table' | 'json';
 }
 
 const RUNTIME_DIRECTORY_DEFAULT = '/run/portfold';
-const LOCK_FILE = 'gateway.lock';
+const SOCKET_DEFAULT = '/run/portfold/portfold.sock';
 const NODE_VERSION_MIN = [20, 19];
 
 export async function doctor(options: DoctorOptions): Promise<number> {
@@ -32,9 +36,11 @@ export async function doctor(options: DoctorOptions): Promise<number> {
   const runtimeDirectory =
     options.runtimeDirectory ?? config?.gateway.runtimeDirectory ?? RUNTIME_DIRECTORY_DEFAULT;
 
-  if (options.clean === true) findings.push(...(await clean(runtimeDirectory)));
+  if (options.clean === true)
+    findings.push(...(await clean(runtimeDirectory, options.socket ?? SOCKET_DEFAULT)));
   const gatewayLives = isLocked(runtimeDirectory);
   findings.push(...(await examineHost({ runtimeDirectory, gatewayLives })));
+  findings.push(...examineWritable(runtimeDirectory));
   if (config !== undefined) findings.push(...(await examineLines(config, runtimeDirectory)));
 
   print(findings, options.output ?? 'table');
@@ -129,7 +135,7 @@ function isLocked(runtimeDirectory: string): boolean {
 }
 
 /** Takes back what is left, under the lock that a gateway would hold. */
-async function clean(runtimeDirectory: string): Promise<Finding[]> {
+async function clean(runtimeDirectory: string, socket: string): Promise<Finding[]> {
   const check = 'clean';
   try {
     const lock = existsSync(runtimeDirectory)
@@ -149,19 +155,43 @@ async function clean(runtimeDirectory: string): Promise<Finding[]> {
           text,
           advice: 'put that right and run `portfold doctor --clean` again',
         }));
+      const done: string[] = [];
       if (report.found) {
         const { removed, restored } = report;
-        const text = `undone: ${removed.length} removed, ${restored.length} settings restored`;
-        return [{ check, level: 'ok', text }];
-      }
-      const strays = await cleanStrays();
-      return [{ check, level: 'ok', text: strays ? 'removed what was left' : 'nothing was left' }];
+        done.push(`undone: ${removed.length} removed, ${restored.length} settings restored`);
+      } else if (await cleanStrays()) done.push('removed what was left');
+      // The sessions go last: until here a gateway might still have taken them over.
+      const files = [...removeArena(runtimeDirectory), ...(await removeDeadSocket(socket))];
+      done.push(...files.map((file) => `removed ${file}`));
+      if (done.length === 0) done.push('nothing was left');
+      return done.map((text) => ({ check, level: 'ok' as const, text }));
     } finally {
       lock?.release();
     }
   } catch (error) {
     return [{ check, level: 'problem', text: messageOf(error), advice: 'see the message' }];
   }
+}
+
+/** Answers with the path if it was removed. */
+async function removeDeadSocket(path: string): Promise<string[]> {
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket() || (await answers(path))) return [];
+  unlinkSync(path);
+  return [path];
+}
+
+function examineWritable(runtimeDirectory: string): Finding[] {
+  const reason = unwritableReason(runtimeDirectory);
+  if (reason === undefined) return [];
+  const why = reason === 'EROFS' ? 'its file system is read-only, EROFS' : reason;
+  return [
+    {
+      check: 'runtime-directory',
+      level: 'problem',
+      text: `${runtimeDirectory} cannot be written (${why})`,
+      advice: 'run as root, or set gateway.runtime-directory to a directory on a writable tmpfs',
+    },
+  ];
 }
 
 function print(findings: Finding[], output: 'table' | 'json'): void {

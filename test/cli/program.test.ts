@@ -228,7 +228,7 @@ describe('command line', () => {
       ['check', 'a.toml', { output: 'json' }],
       ['run', { config: 'b.toml', handover: true, socket }],
       ['mape', { rule: ['a', 'b'], prefix: 'p', list: true, iidFormat: 'f', output: 'table' }],
-      ['doctor', { clean: true, runtimeDirectory: 'd', output: 'table' }],
+      ['doctor', { clean: true, runtimeDirectory: 'd', output: 'table', socket }],
       ['demo', { line: 'address', flows: 10 }],
       ['bench', { suite: 'datapath', smoke: true, output: 'table' }],
     ]);

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { Gateway } from '../../lab/gateway.ts';
 import { hostState, stateDifferences } from '../../lab/host-state.ts';
 import { configuration } from '../../lab/lines.ts';
@@ -21,6 +22,19 @@ interface Refusal {
   says: RegExp[];
 }
 
+/** Nothing must stay in a runtime directory that is too small. */
+const noRoom = (size: string, says: RegExp): Refusal => ({
+  name: `${size} of room in the runtime directory`,
+  config: GOOD.replace('DIR', '/mnt/state/deep'),
+  prefix: [
+    ...['sh', '-c'],
+    `mount -t tmpfs -o size=${size} none /mnt; "$@"; code=$?; ls -AR /mnt | sed 's/^/left: /' >&2; exit $code`,
+    'sh',
+  ],
+  code: 1,
+  says: [says, /\/mnt\/state\/deep/, /^left: \/mnt:\n$/m],
+});
+
 const REFUSALS: Refusal[] = [
   {
     name: 'a LAN interface that is not there',
@@ -34,6 +48,29 @@ const REFUSALS: Refusal[] = [
     code: 78,
     says: [/wan9/, /wan0/],
   },
+  {
+    name: 'a WAN interface that is not there, with prefix = "auto"',
+    config: GOOD.replace('wan0', 'wan9').replace(/^prefix = .*$/m, 'prefix = "auto"'),
+    code: 78,
+    says: [/no interface "wan9"; it has: .*wan0/, /prefix = "auto"/],
+  },
+  {
+    name: 'no prefix yet with prefix = "auto"',
+    config: GOOD.replace('wan0', 'lan0')
+      .replace('"lan0"]', '"other0"]')
+      .replace(/^prefix = .*$/m, 'prefix = "auto"'),
+    code: 1,
+    says: [/prefix = "auto": lan0 has no global IPv6 prefix yet.*wait for/],
+  },
+  {
+    name: 'a read-only runtime directory',
+    config: GOOD.replace('DIR', '/mnt/state'),
+    prefix: ['sh', '-c', 'mount -t tmpfs -o ro none /mnt && exec "$@"', 'sh'],
+    code: 4,
+    says: [/\/mnt\/state cannot be made \(.*read-only/, /runtime-directory/],
+  },
+  noRoom('64k', /host-snapshot\.json cannot be written \(ENOSPC/),
+  noRoom('4m', /arena needs \d+ bytes.*ENOSPC/),
   {
     name: 'a prefix outside of the rules of the service',
     config: GOOD.replace('240b:10:1234:5600::/56', '2001:db8:1234:5600::/56'),
@@ -86,6 +123,7 @@ describe('refusals at the start', () => {
       assert.equal(result.stdout, '');
       assert.deepEqual(stateDifferences(before, await hostState(bed.lab.gateway)), []);
       assert.equal(existsSync(gateway.socket), false);
+      assert.equal(existsSync(join(gateway.folder, 'state')), false);
     });
 
   it('a second gateway on the same socket: exit code 1, and the first one goes on', async () => {
@@ -99,6 +137,15 @@ describe('refusals at the start', () => {
     assert.match(result.stderr, new RegExp(bed.gateway.socket.replaceAll('.', '\\.')));
     assert.doesNotMatch(result.stderr, /^\s+at /m);
     assert.deepEqual(stateDifferences(before, await hostState(bed.lab.gateway)), []);
+    assert.equal((await bed.gateway.control.status()).pid, status.pid);
+    assert.equal(existsSync(join(second.folder, 'state')), false);
+
+    const third = new Gateway(bed.lab);
+    const elsewhere = await third.spawn().ended;
+    assert.equal(elsewhere.code, 1, elsewhere.stderr);
+    assert.match(elsewhere.stderr, /another portfold gateway runs in this network namespace/i);
+    assert.equal(existsSync(join(third.folder, 'state')), false);
+    assert.equal(existsSync(third.socket), false);
     assert.equal((await bed.gateway.control.status()).pid, status.pid);
   });
 });

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { Capture } from '../../lab/audit.ts';
 import { hostState, stateDifferences } from '../../lab/host-state.ts';
 import type { Namespace } from '../../lab/netns.ts';
@@ -91,5 +92,13 @@ describe('a gateway that was killed', () => {
     await bed.gateway.stop('SIGKILL');
     const result = await bed.gateway.portfold('doctor', '--clean', '-c', bed.gateway.configFile);
     assert.deepEqual(stateDifferences(before, await hostState(bed.lab.gateway)), [], result.stdout);
+    // Nor does it leave the sessions or the socket of the dead gateway.
+    const arena = join(bed.gateway.folder, 'state', 'arena');
+    assert.ok(result.stdout.includes(`clean: removed ${bed.gateway.socket}\n`), result.stdout);
+    assert.match(result.stdout, /clean: removed \/\S*(?:arena|portfold-[0-9a-f]{12})\n/);
+    assert.equal(existsSync(arena), false);
+    assert.equal(existsSync(bed.gateway.socket), false);
+    const again = await bed.gateway.portfold('doctor', '--clean', '-c', bed.gateway.configFile);
+    assert.match(again.stdout, /clean: nothing was left/);
   });
 });

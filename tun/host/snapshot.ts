@@ -103,6 +103,7 @@ export function writeSnapshot(runtimeDirectory: string, snapshot: HostSnapshot):
     renameSync(temporary, file);
     syncDirectory(runtimeDirectory);
   } catch (error) {
+    removeHalfWritten(temporary);
     throw new HostError(
       'HOST_SNAPSHOT_UNWRITABLE',
       `The snapshot ${file} cannot be written (${messageOf(error)}), and without it nothing could ` +
@@ -119,6 +120,14 @@ export const readBootId = (): string =>
   readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 
 export const readNamespace = (): string => readlinkSync('/proc/self/ns/net');
+
+function removeHalfWritten(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // The error that is told is the one of writing.
+  }
+}
 
 function parse(file: string, text: string): HostSnapshot {
   try {
