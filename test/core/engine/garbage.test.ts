@@ -1,13 +1,20 @@
 /**
- * Nothing is allocated per packet: a million packets go through the engine, and the collector has nothing to do. The observer hears of a
- * collection one turn of the event loop later, so the count is read after the loop has turned. A control with one object per packet
- * must be caught, or the test would prove nothing.
+ * Nothing is allocated per packet: a million packets of all kinds go through the engine, and the collector has nothing to do. The observer
+ * hears of a collection one turn of the event loop later, so the count is read after the loop has turned. A control with one object
+ * per packet must be caught, or the test would prove nothing; and each kind must come to what it stands for.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-function send(...words: string[]): { collections: number; sessions: number; inbound: number } {
+interface Mixture {
+  collections: number;
+  sessions: number;
+  appended: number;
+  kinds: { name: string; sent: number; asMeant: number }[];
+}
+
+function send(...words: string[]): unknown {
   const fixture = fileURLToPath(new URL('./fixtures/garbage.mts', import.meta.url));
   const output = execFileSync(
     process.execPath,
@@ -18,19 +25,24 @@ function send(...words: string[]): { collections: number; sessions: number; inbo
 }
 
 describe('garbage', () => {
-  it('none is made by a million packets, old sessions and new', () => {
-    const { collections, sessions } = send();
+  it('none is made by a million packets: sessions, answers, errors, fragments, drops', () => {
+    const { collections, sessions, appended, kinds } = send() as Mixture;
     assert.equal(collections, 0);
-    assert.ok(sessions > 10_000);
+    const total = kinds.reduce((sum, { sent }) => sum + sent, 0);
+    assert.equal(total, 1_000_000);
+    for (const { name, sent, asMeant } of kinds) assert.equal(asMeant, sent, name);
+    // Of each round one packet was cut in two, and one fragment had to wait for its first.
+    assert.equal(appended, 2 * kinds[0].sent);
+    assert.ok(sessions > 100_000, `${sessions} sessions stand at the end`);
   }).timeout(60_000);
 
   it('none is made by packets into a tunnel and out of it, in fragments too', () => {
-    const { collections, inbound } = send('tunnel');
+    const { collections, inbound } = send('tunnel') as { collections: number; inbound: number };
     assert.equal(collections, 0);
     assert.ok(inbound > 900_000, `${inbound} packets came out of the tunnel`);
   }).timeout(60_000);
 
   it('is noticed when one object is made per packet', () => {
-    assert.ok(send('control').collections > 0);
+    assert.ok((send('control') as Mixture).collections > 0);
   }).timeout(60_000);
 });
