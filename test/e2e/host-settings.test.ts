@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { HostRequest } from '../../tun/host/index.ts';
+import type { HostRequest, HostResult } from '../../tun/host/index.ts';
 import {
   ADDRESS_LINE,
   advertise,
@@ -435,6 +435,26 @@ describe('host settings in a namespace', function () {
     const wrapper = ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin'];
     const denied = verb<Failure>('inspect', JSON.stringify(request(ADDRESS_LINE)), { wrapper });
     assert.deepEqual([denied.error.code, denied.error.exitCode], ['HOST_NO_NET_ADMIN', 4]);
+  });
+
+  it('sets up MAP-E over seg6 with CAP_NET_ADMIN alone, and names the right that a trial needs', () => {
+    const before = state();
+    const wrapper = ['setpriv', '--bounding-set=-all,+net_admin', '--inh-caps=-all'];
+    const set = verb<HostResult>('apply', JSON.stringify(request(MAP_E_LINE)), { wrapper });
+    assert.equal(set.encapsulation, 'seg6', JSON.stringify(set));
+    assert.match(shell(GATEWAY, 'ip route show table 7606'), /encap seg6/);
+    assert.equal(
+      shell(GATEWAY, 'ip route show table all; ip -6 route show table all').includes('7609'),
+      false,
+    );
+    verb('undo', runtimeDirectory, { wrapper });
+    assertState(before);
+
+    const tunnel = request({ ...MAP_E_LINE, encapsulation: 'ip6tnl' } as HostRequest['line']);
+    const { error } = verb<Failure>('apply', JSON.stringify(tunnel), { wrapper });
+    assert.deepEqual([error.code, error.exitCode], ['HOST_NO_SYS_ADMIN', 4], error.message);
+    assert.match(error.message, /CAP_SYS_ADMIN/);
+    assertState(before);
   });
 
   /** A host of the LAN gets an ICMP error that carries the gateway's own LAN address. */

@@ -100,7 +100,7 @@ function examineRights(): Finding {
     : problem(
         'rights',
         'CAP_NET_ADMIN is missing, so that network settings cannot be changed',
-        'run as root, or with AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW',
+        'run as root, or with AmbientCapabilities=CAP_NET_ADMIN',
       );
 }
 
@@ -140,7 +140,9 @@ async function examineEncapsulation(): Promise<Finding[]> {
   const chosen = firstChoice(support);
   return [
     told('seg6', seg6, reasons.seg6),
-    told('ip6tnl', ip6tnl, reasons.ip6tnl),
+    support.ip6tnlUntried
+      ? ok('ip6tnl', 'whether the kernel has ip6tnl was not tried: that needs CAP_SYS_ADMIN')
+      : told('ip6tnl', ip6tnl, reasons.ip6tnl),
     chosen === 'own'
       ? warning(
           'encapsulation',

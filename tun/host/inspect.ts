@@ -66,7 +66,7 @@ function checkRights(): void {
   throw forbidden(
     'HOST_NO_NET_ADMIN',
     'Portfold may not change the network settings of this host: it lacks CAP_NET_ADMIN; run it as ' +
-      'root, or give its service AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW.',
+      'root, or give its service AmbientCapabilities=CAP_NET_ADMIN.',
   );
 }
 

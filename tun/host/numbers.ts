@@ -5,6 +5,7 @@
  *   route and rule protocol 176   on every route and rule that we make (`ip route show proto 176`)
  *   table 7600                    LAN traffic: throw for the kernel's part, default into the TUN
  *   table 7606 / 7607             MAP-E out / in: encapsulation and decapsulation
+ *   table 7609                    used by no rule: where SRv6 is tried without a namespace for it
  *   rule priority 300 / 310       from the LAN into table 7600, IPv6: fragments of the tunnel into the
  *                                 TUN / into the MAP-E tables
  *   rule priority 100 / 200       an address that the host uses too: marked packets / `local`, moved
@@ -17,7 +18,9 @@ export const PROTOCOL = '176';
 export const TABLE_LAN = '7600';
 export const TABLE_ENCAPSULATE = '7606';
 export const TABLE_DECAPSULATE = '7607';
-export const TABLES = [TABLE_LAN, TABLE_ENCAPSULATE, TABLE_DECAPSULATE];
+/** No rule leads here, and it is empty again a moment later. */
+export const TABLE_TRIAL = '7609';
+export const TABLES = [TABLE_LAN, TABLE_ENCAPSULATE, TABLE_DECAPSULATE, TABLE_TRIAL];
 
 export const PRIORITY_LAN = '300';
 export const PRIORITY_MAP_E = '310';
