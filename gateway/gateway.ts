@@ -4,9 +4,11 @@
  *
  *   lock → control socket → arena → host settings → datapath       and back in the opposite order
  *
- * The lock and the socket come first, since they tell of a gateway that already runs, before anything is touched.
+ * The lock and the socket come first, since they tell of a gateway that already runs, before anything is touched. While it forwards, it
+ * follows the host: what an interface that goes and comes back took along is made anew (watch.ts says when).
  */
 import { rmSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { type Arena, arenaBytes } from '../core/table/arena.ts';
 import { PortSet } from '../core/table/port-set.ts';
 import { parseIpv4 } from '../core/wire/ipv4.ts';
@@ -16,6 +18,7 @@ import {
   type HostRequest,
   type HostResult,
   undoHostOrThrow,
+  verifyHost,
 } from '../tun/host/index.ts';
 import { bootMilliseconds, type FileLock } from '../tun/native.ts';
 import { type DerivedLine, deriveLine } from './config/line.ts';
@@ -33,8 +36,12 @@ import { openArena, takeLock } from './runtime.ts';
 import { ArenaSource } from './source/arena-source.ts';
 import { EventLog } from './source/event-log.ts';
 import { describeStatus } from './source/status.ts';
+import { TunLosses } from './source/tun-losses.ts';
+import { HostWatch, RepairPace } from './watch.ts';
 
 const EVENT_POLL_MILLISECONDS = 250;
+/** After a repair, until it is looked at. */
+const REVIEW_MILLISECONDS = 500;
 
 export interface GatewayOptions {
   config: PortfoldConfig;
@@ -63,10 +70,18 @@ export class Gateway implements ControlSource {
   private lock: FileLock | undefined;
   private eventTimer: NodeJS.Timeout | undefined;
   private hostIsSet = false;
+  private watch: HostWatch | undefined;
+  /** Why packets do not pass although the gateway runs. */
+  private degraded: string | undefined;
+  private readonly pace = new RepairPace();
+  private readonly losses: TunLosses;
+  /** Reloads and passes over the host, one after the other. */
+  private turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: GatewayOptions) {
     this.options = { ...options };
     this.wan = options.config.wans[0];
+    this.losses = new TunLosses(options.config.gateway.tun);
   }
 
   /** Starts everything, or throws after undoing what was done. */
@@ -94,6 +109,7 @@ export class Gateway implements ControlSource {
     this.host = await this.applyHost(config.lans);
     for (const warning of this.host.warnings ?? []) logger.warn(warning);
     this.mtu = lineMtu(wan, this.host);
+    this.losses.begin();
 
     const set = new PortSet(this.line.ports);
     const line = engineLine(this.line, this.host, this.mtu);
@@ -135,34 +151,44 @@ export class Gateway implements ControlSource {
     this.eventTimer = setInterval(() => this.logEvents(), EVENT_POLL_MILLISECONDS);
     this.state = 'forwarding';
     logger.info(this.describe(), `forwarding ${this.wan.name}`);
+    this.watch = new HostWatch(() => this.inTurn(() => this.followHost()));
   }
 
   /**
    * Ends everything that runs and undoes what was changed on the host.
    * @param handover leave host settings and sessions in place for a successor
+   * @returns false if something on the host could not be undone; the log says what
    */
-  async stop(handover = false): Promise<void> {
+  async stop(handover = false): Promise<boolean> {
     const { config, logger } = this.options;
+    let isUndone = true;
     this.state = 'stopping';
+    await this.watch?.stop();
     clearInterval(this.eventTimer);
     await this.datapath?.stop();
     if (this.hostIsSet && !handover) {
       try {
         await undoHostOrThrow(config.gateway.runtimeDirectory);
       } catch (error) {
-        logger.error(`not everything on the host could be undone: ${(error as Error).message}`);
+        isUndone = false;
+        logger.error((error as Error).message);
       }
     }
     if (this.arenaPath !== '' && !handover) rmSync(this.arenaPath, { force: true });
     await this.server?.close();
     this.lock?.release();
+    return isUndone;
   }
 
   /**
    * Puts another configuration into force while packets flow, and tells what changed. Throws when it cannot; then the old one still
    * is in force. Not before the start is over, and one at a time.
    */
-  async reload(next: PortfoldConfig): Promise<Change[]> {
+  reload(next: PortfoldConfig): Promise<Change[]> {
+    return this.inTurn(() => this.reloadNow(next));
+  }
+
+  private async reloadNow(next: PortfoldConfig): Promise<Change[]> {
     const { options, datapath, arena, host } = this;
     if (this.state !== 'forwarding' || !datapath || !arena || !host)
       throw new GatewayError('RELOAD_NOT_NOW', 'the gateway is not forwarding', 1);
@@ -170,7 +196,8 @@ export class Gateway implements ControlSource {
     let nextHost = host;
     if (changes.includes('lan')) nextHost = await this.applyHost(next.lans);
     try {
-      await datapath.change({ lans: engineLans(nextHost), preset: next.policy.preset });
+      const lans = engineLans(nextHost);
+      await datapath.change({ lans, preset: next.policy.preset, mtu: this.mtu });
     } catch {
       if (changes.includes('lan')) await this.applyHost(options.config.lans);
       throw new GatewayError('RELOAD_UNANSWERED', 'the datapath did not take the change', 1);
@@ -184,6 +211,76 @@ export class Gateway implements ControlSource {
     return changes;
   }
 
+  /**
+   * Makes anew what the host lost, and takes up what is different now (networks of the LANs, MTU of the line). Never throws: a gateway
+   * outlives the absence of its interfaces.
+   * @returns milliseconds after which it should look again, or 0
+   */
+  private async followHost(): Promise<number> {
+    const { host } = this;
+    if (this.state !== 'forwarding' || host === undefined) return 0;
+    let again = 0;
+    try {
+      const { lans } = this.options.config;
+      const review = await verifyHost(this.hostRequest(lans, host), host);
+      if (review.blocked === undefined && review.missing.length > 0) {
+        const { missing } = review;
+        again = this.pace.take(performance.now());
+        if (again > 0) {
+          this.setDegraded(
+            `another program keeps removing settings of ours: ${missing.join(', ')}`,
+          );
+          return again;
+        }
+        // Looked at once more afterwards: applying may find more to do, or be in vain.
+        again = REVIEW_MILLISECONDS;
+        const next = await this.applyHost(lans);
+        this.options.logger.info({ missing }, 'settings of the host are made anew');
+        await this.takeUp(next);
+      } else if (review.interfaceMtu !== undefined) {
+        await this.takeUp({ ...host, interfaceMtu: review.interfaceMtu });
+      }
+      this.setDegraded(review.blocked ?? review.degraded);
+    } catch (error) {
+      this.setDegraded((error as Error).message);
+    }
+    return again;
+  }
+
+  /** Puts what applying told into force, if it differs from what is. */
+  private async takeUp(next: HostResult): Promise<void> {
+    const { options, datapath, arena, host } = this;
+    if (!datapath || !arena || !host) return;
+    const mtu = lineMtu(this.wan, next);
+    const isSame = isDeepStrictEqual(next.lanNetworks, host.lanNetworks) && mtu === this.mtu;
+    if (!isSame) {
+      const { preset } = options.config.policy;
+      await datapath.change({ lans: engineLans(next), preset, mtu });
+      this.source = this.viewOf(arena, options.config, next);
+      const networks = next.lanNetworks.map(({ network }) => network);
+      options.logger.info({ mtu, networks }, 'the line or the LANs have changed');
+    }
+    this.mtu = mtu;
+    const { lanNetworks, interfaceMtu } = next;
+    this.host = { ...host, lanNetworks, interfaceMtu };
+  }
+
+  /** One line in the log when it begins and one when it is over; in between the status has the latest reason. */
+  private setDegraded(reason: string | undefined): void {
+    const { logger } = this.options;
+    if (reason !== undefined && this.degraded === undefined)
+      logger.warn(`not forwarding: ${reason}; it goes on by itself when that is over`);
+    if (reason === undefined && this.degraded !== undefined) logger.info('forwarding again');
+    this.degraded = reason;
+  }
+
+  /** Runs what changes host or datapath, after whatever does so now. */
+  private inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const result = this.turn.then(action);
+    this.turn = result.catch(() => {});
+    return result;
+  }
+
   /** The tables of the arena as the control API sees them. */
   private viewOf(arena: Arena, config: PortfoldConfig, host: HostResult): ArenaSource {
     const { timers } = standardPolicy(config.policy.preset);
@@ -194,16 +291,14 @@ export class Gateway implements ControlSource {
   }
 
   private async applyHost(lans: LanConfig[]): Promise<HostResult> {
-    const { config } = this.options;
-    const request: HostRequest = {
-      tun: config.gateway.tun,
-      lans,
-      line: hostLine(this.wan, this.line, this.host),
-      runtimeDirectory: config.gateway.runtimeDirectory,
-    };
-    const result = await applyHost(request);
+    const result = await applyHost(this.hostRequest(lans, this.host));
     this.hostIsSet = true;
     return result;
+  }
+
+  private hostRequest(lans: LanConfig[], running: HostResult | undefined): HostRequest {
+    const { tun, runtimeDirectory } = this.options.config.gateway;
+    return { tun, lans, line: hostLine(this.wan, this.line, running), runtimeDirectory };
   }
 
   private logEvents(): void {
@@ -240,6 +335,8 @@ export class Gateway implements ControlSource {
       host: this.host,
       source: this.source,
       arena: this.arena,
+      degraded: this.degraded,
+      packetsLostAtTun: this.losses.count(),
     });
   }
 
@@ -260,7 +357,7 @@ export class Gateway implements ControlSource {
   }
 
   drops() {
-    return this.source?.drops() ?? [];
+    return [...(this.source?.drops() ?? []), this.losses.item()];
   }
 
   events(since: number) {

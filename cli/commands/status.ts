@@ -1,7 +1,7 @@
 /**
  * `portfold status`, and bare `portfold`: is it forwarding, through which address, how full is it, and what needs a look.
  *
- *   exit 0 forwarding, 1 starting or stopping, 3 not running, 4 no permission
+ *   exit 0 forwarding, 1 starting, stopping or degraded, 3 not running, 4 no permission
  */
 import type { Command } from 'commander';
 import type { DropItem, HostItem, LineStatus, Status } from '../../gateway/control/api.ts';
@@ -23,7 +23,7 @@ export function addStatus(program: Command, context: Context): void {
     .summary('Show whether the gateway forwards, and how full it is')
     .description(
       'Show whether the gateway forwards, and how full it is.\n\n' +
-        'Exit status: 0 forwarding, 1 starting or stopping, 3 not running, 4 no permission.',
+        'Exit status: 0 forwarding, 1 starting, stopping or degraded, 3 not running, 4 no permission.',
     )
     .addOption(tableOrJson())
     .addHelpText(
@@ -50,8 +50,11 @@ async function show(context: Context, options: { output: 'table' | 'json' }): Pr
     ]);
     terminal.write(renderStatus(terminal, status, hosts.items, drops.items));
   }
-  return status.state === 'forwarding' ? 0 : 1;
+  return forwards(status) ? 0 : 1;
 }
+
+const forwards = (status: Status): boolean =>
+  status.state === 'forwarding' && status.degraded === undefined;
 
 /** The page that a person sees first. */
 export function renderStatus(
@@ -60,10 +63,11 @@ export function renderStatus(
   hosts: readonly HostItem[],
   drops: readonly DropItem[],
 ): string {
-  const stateStyle = status.state === 'forwarding' ? 'green' : 'yellow';
+  const stateStyle = forwards(status) ? 'green' : 'yellow';
+  const state = status.degraded === undefined ? status.state : 'degraded, running';
   const sections = [
     [
-      `portfold ${status.version}  ${paint(terminal, stateStyle, status.state)} for ` +
+      `portfold ${status.version}  ${paint(terminal, stateStyle, state)} for ` +
         formatDuration(status.uptimeSeconds),
       `pid ${status.pid}, ${status.tun}, ${status.configFile}`,
     ],
@@ -159,6 +163,10 @@ function topText(hosts: readonly HostItem[], drops: readonly DropItem[]): string
 
 function warnings(status: Status): string[] {
   const texts: string[] = [];
+  if (status.degraded !== undefined)
+    texts.push(
+      `packets do not pass: ${printable(status.degraded)}; \`portfold doctor\` may say more`,
+    );
   for (const name of ['sessions', 'mappings', 'remotes', 'hosts'] as const) {
     const { used, capacity } = status[name];
     if (capacity > 0 && used >= capacity * SHORT_FROM)
@@ -180,6 +188,12 @@ function warnings(status: Status): string[] {
     texts.push(
       `${formatCount(status.counters.sessionsRefused)} sessions were refused since the start; ` +
         'see `portfold events kind=session-refused`',
+    );
+  const { packetsLostAtTun } = status.counters;
+  if (packetsLostAtTun > 0)
+    texts.push(
+      `${formatCount(packetsLostAtTun)} packets were lost since the start because the queue towards the gateway was full: ` +
+        'it had too little processor time',
     );
   return texts;
 }

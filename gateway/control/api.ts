@@ -60,6 +60,8 @@ export interface Status {
   schema: 'portfold/status/v1';
   version: string;
   state: 'forwarding' | 'starting' | 'stopping';
+  /** The gateway runs, but packets do not pass, and why: a sentence for people. Absent while they do. */
+  degraded?: string;
   pid: number;
   startedAt: string;
   uptimeSeconds: number;
@@ -85,6 +87,8 @@ export interface Status {
     sessionsRefused: number;
     packetsDropped: number;
     packetsAnswered: number;
+    /** Of those that the kernel had for the gateway: the queue towards it was full. Not in packetsDropped. */
+    packetsLostAtTun: number;
   };
   memory: { residentBytes: number; arenaBytes: number };
 }

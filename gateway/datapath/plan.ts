@@ -7,6 +7,8 @@ export interface DatapathChange {
   /** Most specific first. */
   lans: LanNetwork[];
   preset: 'home' | 'rfc';
+  /** MTU of IPv4 packets on the line; absent: as it is. */
+  mtu?: number;
 }
 
 export interface DatapathPlan extends DatapathChange {

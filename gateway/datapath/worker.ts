@@ -42,9 +42,9 @@ const table = new NatTable(parts, standardPolicy(plan.preset), bootMilliseconds(
 const restored = plan.adopt ? table.restore() : undefined;
 
 const frames = new Frames(BATCH_BYTES, BATCH_FRAMES, SPARE_BYTES, SPARE_FRAMES);
-// The engine reads this very array, so that a change needs no other engine.
-const { lans } = plan;
-const engine = new Engine(table, plan.line, lans, frames, completeChecksum);
+// The engine reads this very array and this very line, so that a change needs no other engine.
+const { lans, line } = plan;
+const engine = new Engine(table, line, lans, frames, completeChecksum);
 const tun = new TunDevice(plan.tun, { persist: true });
 tun.register(frames);
 const ready: WorkerReady = {
@@ -68,6 +68,7 @@ function takeChanges(): void {
   ) {
     const change = received.message as DatapathChange;
     table.setPolicy(standardPolicy(change.preset));
+    line.mtu = change.mtu ?? line.mtu;
     lans.splice(0, lans.length, ...change.lans);
     plan.changes.postMessage(CHANGED);
   }

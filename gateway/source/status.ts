@@ -21,6 +21,9 @@ export interface StatusFacts {
   host: HostResult | undefined;
   source: ArenaSource | undefined;
   arena: Arena | undefined;
+  /** Why packets do not pass although the gateway runs. */
+  degraded: string | undefined;
+  packetsLostAtTun: number;
 }
 
 export function describeStatus(facts: StatusFacts): Status {
@@ -32,6 +35,7 @@ export function describeStatus(facts: StatusFacts): Status {
     schema: 'portfold/status/v1',
     version: facts.version,
     state: facts.state,
+    ...(facts.degraded === undefined ? {} : { degraded: facts.degraded }),
     pid: process.pid,
     startedAt: startedAt.toISOString(),
     uptimeSeconds: (Date.now() - startedAt.getTime()) / 1000,
@@ -66,6 +70,7 @@ export function describeStatus(facts: StatusFacts): Status {
       sessionsRefused: count(Counter.SessionsRefused),
       packetsDropped: source?.droppedTotal() ?? 0,
       packetsAnswered: count(Counter.PacketsAnswered),
+      packetsLostAtTun: facts.packetsLostAtTun,
     },
     memory: {
       residentBytes: process.memoryUsage.rss(),

@@ -59,7 +59,8 @@ export async function run(options: RunOptions): Promise<number> {
   await reloads;
   sdNotify('STOPPING=1');
   const handover = options.handover === true && exitCode === 0;
-  await gateway.stop(handover);
+  // What is left then stands in the log; to say anything of success would hide it.
+  if (!(await gateway.stop(handover))) return exitCode || 1;
   logger.info(
     handover ? 'ended; a successor may take over' : 'ended; the host is as it was before',
   );

@@ -198,7 +198,8 @@ const isUsableTun = (link: HostLink): boolean =>
   link.linkinfo.info_data?.type === 'tun' &&
   link.linkinfo.info_data.multi_queue !== true;
 
-async function readContext(
+/** What the plan must know beyond the facts; `old` is the snapshot, if there is one. */
+export async function readContext(
   request: HostRequest,
   inspection: HostInspection,
   old: HostSnapshot | undefined,

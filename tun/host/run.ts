@@ -1,6 +1,6 @@
 /**
  * Runs the host's own tools (`ip`, `nft`, `unshare`) without a shell. The only place that starts
- * processes.
+ * processes, but for the one that listens (monitor.ts).
  *
  * Names of interfaces and addresses travel as separate arguments, so that nothing in them is ever
  * interpreted. A failure becomes a CommandError with the command and what it wrote on stderr.
@@ -23,7 +23,7 @@ const COMMAND_TIMEOUT_MS = 20_000;
 const PACKAGES: Record<string, string> = { ip: 'iproute2', nft: 'nftables', unshare: 'util-linux' };
 
 /** Daemons often start with a path that leaves out the directories of `ip` and `nft`. */
-const SEARCH_PATH = `${process.env.PATH ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`;
+export const SEARCH_PATH = `${process.env.PATH ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`;
 
 /** Runs a command and returns its stdout; throws a CommandError if it cannot be run or fails. */
 export function run(command: HostCommand): Promise<string> {

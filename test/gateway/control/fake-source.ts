@@ -205,6 +205,7 @@ export const fakeStatus = (): Status => ({
     sessionsRefused: 12,
     packetsDropped: 1_243,
     packetsAnswered: 31,
+    packetsLostAtTun: 0,
   },
   memory: { residentBytes: 121_000_000, arenaBytes: 33_554_432 },
 });
