@@ -41,7 +41,7 @@ export interface Audit {
    * On MAP-E: IPv4 outside of the tunnel, or in a tunnel between other addresses than CE and relay.
    */
   outsideTunnel: number;
-  /** Packets that tcpdump did not see. */
+  /** Packets that tcpdump did not see; NaN if it did not say. */
   missed: number;
   /** Source port or echo identifier → packets. */
   ports: Map<number, number>;
@@ -108,7 +108,7 @@ export class Capture {
     await until('the marked packet', () => tailOf(this.file).includes(MARKER.repeat(2)));
     const result = await this.#child.stop('SIGINT');
     const audit = auditCapture(readFileSync(this.file), this.#lab.line);
-    audit.missed = Number(result.stderr.match(/(\d+) packets? dropped by kernel/)?.[1] ?? 0);
+    audit.missed = Number(result.stderr.match(/(\d+) packets? dropped by kernel/)?.[1]);
     return audit;
   }
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { auditCapture } from '../../lab/audit.ts';
 import { type LineType, MAP_E } from '../../lab/lines.ts';
+import { assertClean } from '../e2e/support.ts';
 
 const ETHERNET_IPV4 = '020000000001' + '020000000002' + '0800';
 const ETHERNET_IPV6 = '020000000001' + '020000000002' + '86dd';
@@ -97,5 +98,13 @@ describe('audit of a capture', () => {
     const plain = ETHERNET_IPV4 + ipv4('c6336401', 17) + ports(4096);
     assert.equal(audit('address', plain).examples.length, 0);
     assert.equal(audit('map-e', plain).otherSources, 1);
+  });
+
+  it('is clean only if nothing was missed and enough was seen', () => {
+    const found = audit('map-e', inTunnel(ipv4(EXTERNAL, 17) + ports(5472)));
+    assert.doesNotThrow(() => assertClean(found, 1));
+    assert.throws(() => assertClean(found, 2), /only 1 packets were captured/);
+    assert.throws(() => assertClean({ ...found, missed: 1 }, 1), /lost 1 packets/);
+    assert.throws(() => assertClean({ ...found, missed: Number.NaN }, 1), /proves nothing/);
   });
 });
