@@ -31,11 +31,14 @@ async function startLossyEcho(takes: (flow: number, round: number) => boolean): 
 /** Sockets of the generator bind to ports from here on: below those that the kernel gives out. */
 const SOURCE_PORT = 23_000;
 
-async function flowsTo(server: Socket, retries: number): Promise<FlowsResult> {
+async function flowsTo(
+  server: Socket,
+  { retries, timeoutMs }: { retries: number; timeoutMs: number },
+): Promise<FlowsResult> {
   const words =
     `udp-flows --flows ${FLOWS} --from 127.0.0.1 --addresses 1 --to 127.0.0.1 ` +
     `--port ${server.address().port} --source-port ${SOURCE_PORT} --rounds 2 ` +
-    `--retries ${retries} --timeout 500`;
+    `--retries ${retries} --timeout ${timeoutMs}`;
   const { stdout } = await promisify(execFile)(builtProgram('flows'), words.split(' '));
   return JSON.parse(stdout) as FlowsResult;
 }
@@ -49,7 +52,7 @@ describe('flows', () => {
       asked.add(`${flow}/${round}`);
       return round === 1 || isSecond;
     });
-    const result = await flowsTo(server, 3);
+    const result = await flowsTo(server, { retries: 3, timeoutMs: 1500 });
     server.close();
     assert.equal(result.samePort, FLOWS, JSON.stringify(result));
     assert.deepEqual(
@@ -68,7 +71,7 @@ describe('flows', () => {
 
   it('gives up after as many retries as it was told, and counts them all', async () => {
     const server = await startLossyEcho((flow) => flow !== 7);
-    const result = await flowsTo(server, 2);
+    const result = await flowsTo(server, { retries: 2, timeoutMs: 500 });
     server.close();
     assert.deepEqual(
       result.rounds.map((round) => [round.answered, round.lost, round.retries]),
