@@ -8,7 +8,14 @@
 import { existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { examineHost, type Finding } from '../../tun/host/examine.ts';
-import { cleanStrays, type HostRequest, inspectHost, undoHost } from '../../tun/host/index.ts';
+import {
+  cleanStrays,
+  type HostRequest,
+  type HostResult,
+  inspectHost,
+  undoHost,
+  verifyHost,
+} from '../../tun/host/index.ts';
 import { loadNative, lockFile } from '../../tun/native.ts';
 import { deriveLine } from '../config/line.ts';
 import { loadConfig } from '../config/load.ts';
@@ -41,7 +48,8 @@ export async function doctor(options: DoctorOptions): Promise<number> {
   const gatewayLives = isLocked(runtimeDirectory);
   findings.push(...(await examineHost({ runtimeDirectory, gatewayLives })));
   findings.push(...examineWritable(runtimeDirectory));
-  if (config !== undefined) findings.push(...(await examineLines(config, runtimeDirectory)));
+  if (config !== undefined)
+    findings.push(...(await examineLines(config, runtimeDirectory, gatewayLives)));
 
   print(findings, options.output ?? 'table');
   return findings.some((finding) => finding.level === 'problem') ? 1 : 0;
@@ -93,7 +101,11 @@ function readConfiguration(
 }
 
 /** Does each line fit the host as it is now? A line that runs at the moment fits as well. */
-async function examineLines(config: PortfoldConfig, runtimeDirectory: string): Promise<Finding[]> {
+async function examineLines(
+  config: PortfoldConfig,
+  runtimeDirectory: string,
+  gatewayLives: boolean,
+): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const wan of config.wans) {
     const check = `line ${wan.name}`;
@@ -103,12 +115,33 @@ async function examineLines(config: PortfoldConfig, runtimeDirectory: string): P
       const how = encapsulation === 'none' ? '' : ` over ${encapsulation}`;
       const text = `${request.line.externalAddress} on ${wan.interface}${how} fits this host`;
       findings.push({ check, level: 'ok', text });
+      if (gatewayLives) findings.push(await compare(request, encapsulation));
     } catch (error) {
       const advice = 'what to do stands in the sentence; the gateway would not start';
       findings.push({ check, level: 'problem', text: messageOf(error), advice });
     }
   }
   return findings;
+}
+
+/** Is the host as the gateway that runs set it? */
+async function compare(
+  request: HostRequest,
+  encapsulation: HostResult['encapsulation'],
+): Promise<Finding> {
+  const check = 'host settings';
+  const { missing, blocked, degraded } = await verifyHost(request, { encapsulation });
+  const silent = blocked ?? degraded;
+  if (silent !== undefined) {
+    const advice = 'put that right; the gateway that runs goes on by itself then';
+    // What is there but silent may be meant so: a line without a default route, for instance.
+    const level = blocked === undefined ? 'warning' : 'problem';
+    return { check, level, text: `packets do not pass: ${silent}`, advice };
+  }
+  if (missing.length === 0)
+    return { check, level: 'ok', text: 'everything that the gateway set is there' };
+  const advice = 'the gateway that runs makes it anew within half a minute; if not, see its log';
+  return { check, level: 'problem', text: `missing: ${missing.join('; ')}`, advice };
 }
 
 async function requestOf(

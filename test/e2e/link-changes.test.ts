@@ -154,6 +154,33 @@ describe('links that change under a MAP-E line', () => {
     );
   });
 
+  it('our nftables table is deleted: doctor sees it, the next look brings it back', async () => {
+    const { gateway } = bed.lab;
+    const doctor = () => bed.gateway.portfold('doctor', '-c', bed.gateway.configFile);
+    const whole = await doctor();
+    assert.match(whole.stdout, /everything that the gateway set is there/);
+
+    // Stopped, so that it cannot be quicker than doctor.
+    bed.gateway.process.kill('SIGSTOP');
+    try {
+      await gateway.run('nft', ['delete', 'table', 'inet', 'portfold']);
+      const broken = await doctor();
+      assert.match(broken.stdout, /problem +host settings: missing: nftables table/);
+      assert.equal(broken.code, 1);
+    } finally {
+      bed.gateway.process.kill('SIGCONT');
+    }
+    await gateway.ip(['link add pfl-other type bridge', 'link del pfl-other']);
+    await until(
+      'the table to be back',
+      async () => {
+        const list = await gateway.run('nft', ['list', 'tables']);
+        return list.stdout.includes('inet portfold');
+      },
+      RECOVERY_MILLISECONDS,
+    );
+  });
+
   it('once all is well, the gateway does nothing more', async () => {
     const repairs = (): number =>
       logOf(bed).filter(({ message }) => /made anew/.test(message)).length;

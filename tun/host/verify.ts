@@ -44,6 +44,8 @@ export interface HostReview {
   interfaceMtu?: number;
 }
 
+type Applied = Pick<HostResult, 'encapsulation' | 'warnings'> & { sharedWithHost?: boolean };
+
 interface ProxyEntry {
   dst: string;
   dev: string;
@@ -57,8 +59,11 @@ interface Held {
   hasTable: boolean;
 }
 
-/** @param applied what applyHost told last for this request */
-export async function verifyHost(request: HostRequest, applied: HostResult): Promise<HostReview> {
+/**
+ * @param applied what applyHost told last for this request; who was not there leaves out what is only known since then, whether
+ * the address was shared with the host and which warnings are old
+ */
+export async function verifyHost(request: HostRequest, applied: Applied): Promise<HostReview> {
   const held = await readHeld();
   const { facts } = held;
   const line = facts.links.find((link) => link.ifname === request.line.interface);
@@ -102,7 +107,7 @@ async function readHeld(): Promise<Held> {
 /** Why nothing can be set now; what applyHost would refuse, or what would make another line of this one. */
 async function obstacleOf(
   request: HostRequest,
-  applied: HostResult,
+  applied: Applied,
   facts: HostFacts,
 ): Promise<string | undefined> {
   const { line, lans } = request;
@@ -111,9 +116,9 @@ async function obstacleOf(
   if (gone !== undefined) return `the interface ${gone} is gone`;
 
   const isShared = sharedLine(request, facts) !== undefined;
-  if (applied.sharedWithHost && !isShared)
+  if (applied.sharedWithHost === true && !isShared)
     return `the host no longer has the address ${line.externalAddress}`;
-  if (!applied.sharedWithHost && isShared)
+  if (applied.sharedWithHost === false && isShared)
     return `the host itself has ${line.externalAddress} now; remove it from the host, or restart the gateway`;
 
   if (line.type !== 'map-e') return undefined;
