@@ -5,11 +5,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { type HostState, hostState, stateDifferences } from '../../lab/host-state.ts';
-import { ADDRESS } from '../../lab/lines.ts';
+import { ADDRESS, configuration } from '../../lab/lines.ts';
 import { type Namespace, until } from '../../lab/netns.ts';
 import { ping } from '../../lab/services.ts';
-import { GATEWAY_LAN_ADDRESS, LOAD_ADDRESS, SERVER } from '../../lab/topology.ts';
-import { type Bed, withBed } from './support.ts';
+import { GATEWAY_LAN_ADDRESS, LOAD_ADDRESS, PROVIDER_SHARED, SERVER } from '../../lab/topology.ts';
+import { type Bed, type BedOptions, withBed } from './support.ts';
 
 /** "Within a few seconds", on a machine that other tests load as well. */
 const RECOVERY_MILLISECONDS = 10_000;
@@ -18,6 +18,8 @@ const WAN_MAC = '02:00:00:00:77:01';
 interface LogLine {
   message: string;
   level: number;
+  /** Of a repair. */
+  missing?: string[];
 }
 
 const WARNING = 40;
@@ -181,18 +183,6 @@ describe('links that change under a MAP-E line', () => {
     );
   });
 
-  it('once all is well, the gateway does nothing more', async () => {
-    const repairs = (): number =>
-      logOf(bed).filter(({ message }) => /made anew/.test(message)).length;
-    const count = repairs();
-    // A change that is none of its business leads to a look, and the look to nothing.
-    await bed.lab.gateway.ip(['link add pfl-other type bridge', 'link set pfl-other up']);
-    assert.ok(await passes(bed));
-    await bed.lab.gateway.ip(['link del pfl-other']);
-    assert.ok(await passes(bed));
-    assert.equal(repairs(), count);
-  });
-
   it('SIGTERM leaves everything as it was', () => assertUndone(bed, untouched));
 
   it('no child outlives a gateway that is killed', async () => {
@@ -287,5 +277,66 @@ describe('links that change under an address line', () => {
     // The flush took the kernel's own rule for the default table, which is not the gateway's to bring back.
     await bed.lab.gateway.ip(['rule add pref 32767 table default']);
     await assertUndone(bed, untouched);
+  });
+});
+
+const ownConfig = configuration('map-e', { runtimeDirectory: 'DIR' }).replace(
+  'type = "map-e"',
+  'type = "map-e"\nencapsulation = "own"',
+);
+
+const KINDS: [string, BedOptions][] = [
+  ['a MAP-E line', { line: 'map-e' }],
+  ['a MAP-E line with own encapsulation', { line: 'map-e', gateway: { config: ownConfig } }],
+  ['an address line', { line: 'address' }],
+  ["the host's own address", { line: 'address', shared: true }],
+];
+
+for (const [name, options] of KINDS)
+  describe(`looking at the host, on ${name}`, () => {
+    const bed = withBed(options);
+
+    it('finds what is missing, once, and nothing else', async () => {
+      // This look comes after the one at the start, which therefore must have found nothing.
+      await bed.lab.gateway.ip(['link set portfold0 down']);
+      await until('a ping to pass again', () => passes(bed), RECOVERY_MILLISECONDS);
+      // And after this one nothing more than a route that is ours to make.
+      await bed.lab.gateway.ip(['route flush table 7600']);
+      await until('a ping to pass again', () => passes(bed), RECOVERY_MILLISECONDS);
+      const repairs = await until(
+        'both repairs to be told',
+        () => {
+          const told = logOf(bed).filter(({ missing }) => missing !== undefined);
+          return told.length >= 2 ? told : undefined;
+        },
+        RECOVERY_MILLISECONDS,
+      );
+      const [first, second] = repairs.map(({ missing }) => missing!);
+      assert.equal(repairs.length, 2, JSON.stringify(repairs));
+      assert.ok(first.includes('TUN portfold0'));
+      assert.ok(
+        first.every((id) => id.includes('portfold0')),
+        `${first}`,
+      );
+      assert.ok(
+        second.every((id) => / table 7600 /.test(id)),
+        `${second}`,
+      );
+    });
+  });
+
+describe("the host's own address, shared with the gateway", () => {
+  const bed = withBed({ line: 'address', shared: true });
+
+  it('is taken from the host and given back', async () => {
+    const { gateway } = bed.lab;
+    await gateway.ip([`address del ${ADDRESS.externalAddress}/24 dev wan0`]);
+    await degradedBy(bed, /no longer has the address/);
+    await recovers(bed, () =>
+      gateway.ip([
+        `address add ${ADDRESS.externalAddress}/24 dev wan0`,
+        `route add default via ${PROVIDER_SHARED}`,
+      ]),
+    );
   });
 });
