@@ -414,6 +414,15 @@ describe('host settings in a namespace', function () {
         /IPv6 is switched off on wan0/,
       ],
       [
+        'true',
+        request(ADDRESS_LINE, {
+          lans: [{ name: 'home', interfaces: ['lan0'], networks: ['198.51.100.0/24'] }],
+        }),
+        'HOST_LAN_NETWORK',
+        78,
+        /198\.51\.100\.0\/24 holds 198\.51\.100\.18/,
+      ],
+      [
         'ip address flush dev lan0 scope global',
         request(ADDRESS_LINE),
         'HOST_LAN_NO_ADDRESS',
