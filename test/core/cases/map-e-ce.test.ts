@@ -1,8 +1,8 @@
 /** What a MAP-E customer edge takes from its tunnel (RFC 7597 section 8.1). */
 import assert from 'node:assert/strict';
-import { writeU16 } from '../../../core/wire/bytes.ts';
 import { Bench, EXTERNAL, endpoints } from '../../support/gateway.ts';
 import { udp4 } from '../../support/packets.ts';
+import { inTunnel } from '../../support/tunnel.ts';
 
 const CE = Uint8Array.from([0x20, 1, 0xd, 0xb8, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3]);
 const BR = Uint8Array.from([0x20, 1, 0xd, 0xb8, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
@@ -12,22 +12,12 @@ const SERVER = '198.51.100.9:9';
 const NEXT_HEADER_IPV4 = 4;
 const NEXT_HEADER_UDP = 17;
 
-function inIpv6(
+const inIpv6 = (
   inner: Uint8Array,
   from: Uint8Array,
   to: Uint8Array,
   nextHeader = NEXT_HEADER_IPV4,
-): Uint8Array {
-  const packet = new Uint8Array(40 + inner.length);
-  packet[0] = 0x60;
-  writeU16(packet, 4, inner.length);
-  packet[6] = nextHeader;
-  packet[7] = 64;
-  packet.set(from, 8);
-  packet.set(to, 24);
-  packet.set(inner, 40);
-  return packet;
-}
+) => inTunnel(inner, { nextHeader, from, to });
 
 /** A bench with a session of HOST, and its external endpoint. */
 function withSession(): { bench: Bench; external: string } {

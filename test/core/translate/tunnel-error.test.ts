@@ -3,6 +3,7 @@ import { readU16, writeI32, writeU16 } from '../../../core/wire/bytes.ts';
 import { sumBytes } from '../../../core/wire/checksum.ts';
 import { Bench, endpoints } from '../../support/gateway.ts';
 import { checksumProblems, udp4 } from '../../support/packets.ts';
+import { inTunnel } from '../../support/tunnel.ts';
 
 const CE = Uint8Array.from([
   0x24, 0x0b, 0, 0x10, 0x12, 0x34, 0x56, 0, 0, 0x6a, 0x48, 0x12, 0x34, 0, 0x56, 0,
@@ -12,22 +13,8 @@ const ROUTER = Uint8Array.from([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 const HOST = '192.168.1.11:5000';
 const SERVER = '198.51.100.9:9';
 
-function ipv6(
-  nextHeader: number,
-  from: Uint8Array,
-  to: Uint8Array,
-  payload: Uint8Array,
-): Uint8Array {
-  const packet = new Uint8Array(40 + payload.length);
-  packet[0] = 0x60;
-  writeU16(packet, 4, payload.length);
-  packet[6] = nextHeader;
-  packet[7] = 64;
-  packet.set(from, 8);
-  packet.set(to, 24);
-  packet.set(payload, 40);
-  return packet;
-}
+const ipv6 = (nextHeader: number, from: Uint8Array, to: Uint8Array, payload: Uint8Array) =>
+  inTunnel(payload, { nextHeader, from, to });
 
 interface Error6 {
   type: number;
