@@ -180,8 +180,8 @@ function lower(bytes: Uint8Array, at: number): void {
   writeU16le(bytes, at, Math.max(0, readU16le(bytes, at) - IPV6_HEADER_BYTES));
 }
 
-/** RFC 6040 figure 4; false where the packet is to be dropped. */
-function combineEcn(bytes: Uint8Array, at: number, outer: number): boolean {
+/** RFC 6040 figure 4, for the IPv4 packet at `at`; false where it is to be dropped. @param outer ECN of the outer header */
+export function combineEcn(bytes: Uint8Array, at: number, outer: number): boolean {
   const tos = bytes[at + IPV4_TOS];
   const inner = tos & ECN_BITS;
   let combined = inner;
