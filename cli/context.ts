@@ -27,7 +27,18 @@ export interface Verbs {
     output?: 'table' | 'json';
   }): Promise<number>;
   demo(options: { line: 'map-e' | 'address'; flows: number; keep?: boolean }): Promise<number>;
-  bench(options: { suite: string; smoke: boolean; output: 'table' | 'json' }): Promise<number>;
+  bench(options: {
+    suite: string;
+    smoke: boolean;
+    output: 'table' | 'json';
+    plots?: string;
+    /** What each of these means is the suite's affair; absent: the suite's own choice. */
+    line?: string;
+    cases?: string;
+    sessions?: string;
+    pairs?: string;
+    seconds?: string;
+  }): Promise<number>;
 }
 
 export interface Context {

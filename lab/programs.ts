@@ -27,6 +27,10 @@ export const DEBIAN_PACKAGES: Record<string, string> = {
   dig: 'bind9-dnsutils',
   turnserver: 'coturn',
   setpriv: 'util-linux',
+  taskset: 'util-linux',
+  slirp4netns: 'slirp4netns',
+  pasta: 'passt',
+  tayga: 'tayga',
 };
 
 /** Without these there is no lab at all. */

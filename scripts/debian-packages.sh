@@ -5,6 +5,9 @@
 #   scripts/debian-packages.sh            installs what is missing
 #   scripts/debian-packages.sh --check    names what is missing and exits with 1 if something is
 #
+# slirp4netns, pasta and tayga are there to be measured beside Portfold (portfold bench peers), and
+# taskset gives everybody the same core.
+#
 # lab/programs.ts holds the same table; test/lab/programs.test.ts compares the two.
 set -u
 
@@ -25,6 +28,10 @@ dnsmasq=dnsmasq-base
 dig=bind9-dnsutils
 turnserver=coturn
 setpriv=util-linux
+taskset=util-linux
+slirp4netns=slirp4netns
+pasta=passt
+tayga=tayga
 '
 
 PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin"

@@ -9,12 +9,20 @@
  *   TCP outbound, Gbit/s    | 4.71  4.60–4.80    | 4.32  4.21–4.40    | 0.92
  */
 import { cpus, release, totalmem } from 'node:os';
+import type { Chart } from '../plot/chart.ts';
+import { median } from '../support/statistics.ts';
+
+export { median };
 
 export interface Row {
   name: string;
   unit: string;
+  /** For costs: the ratio is then that of the speeds, so that more is better in every row. */
+  isCost?: true;
   /** Column → samples, in the order in which they were taken. */
   samples: Record<string, number[]>;
+  /** Printed behind the ratio, for instance why another one counts. */
+  remark?: string;
 }
 
 export interface Report {
@@ -25,9 +33,34 @@ export interface Report {
   rows: Row[];
   /** Facts that the figures depend on, for instance "encapsulation" → "seg6". */
   notes: Record<string, string>;
+  /** What the figures are held against. */
+  targets?: Target[];
+  /** What `--plots` draws. */
+  charts?: Chart[];
 }
 
-export type Suite = (options: { smoke: boolean }) => Promise<Report>;
+/** A bound that a figure of this run should keep. */
+export interface Target {
+  name: string;
+  value: number;
+  bound: 'at least' | 'at most';
+  wanted: number;
+  unit?: string;
+  /** How the figure was come by, where that is not plain. */
+  remark?: string;
+}
+
+/** Words of the command line; what a word means is the suite's affair, and absent is its default. */
+export interface SuiteOptions {
+  smoke: boolean;
+  line?: string;
+  cases?: string;
+  sessions?: string;
+  pairs?: string;
+  seconds?: string;
+}
+
+export type Suite = (options: SuiteOptions) => Promise<Report>;
 
 export interface Machine {
   processor: string;
@@ -48,19 +81,16 @@ export function machine(): Machine {
   };
 }
 
-export function median(samples: readonly number[]): number {
-  const sorted = [...samples].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  if (sorted.length === 0) return Number.NaN;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
 /** Last column to first, by medians; undefined with a single column. */
 export function ratio(row: Row): number | undefined {
   const columns = Object.values(row.samples);
   if (columns.length < 2) return undefined;
-  return median(columns[columns.length - 1]) / median(columns[0]);
+  const quotient = median(columns[columns.length - 1]) / median(columns[0]);
+  return row.isCost ? 1 / quotient : quotient;
 }
+
+export const isMet = ({ value, bound, wanted }: Target): boolean =>
+  bound === 'at least' ? value >= wanted : value <= wanted;
 
 export function reportAsJson(report: Report): string {
   const rows = report.rows.map((row) => ({
@@ -70,7 +100,8 @@ export function reportAsJson(report: Report): string {
     ),
     ratio: ratio(row),
   }));
-  return JSON.stringify({ ...report, rows, machine: machine() }, null, 2);
+  const targets = report.targets?.map((target) => ({ ...target, met: isMet(target) }));
+  return JSON.stringify({ ...report, rows, targets, machine: machine() }, null, 2);
 }
 
 export function reportAsText(report: Report): string {
@@ -79,17 +110,20 @@ export function reportAsText(report: Report): string {
     (a, b) => Number(a === 'portfold') - Number(b === 'portfold'),
   );
   const table = [
-    ['', ...columns, columns.length > 1 ? `${columns.at(-1)} / ${columns[0]}` : ''],
+    ['', ...columns, columns.length > 1 ? `${columns.at(-1)} / ${columns[0]}` : '', ''],
     ...report.rows.map((row) => [
       `${row.name}, ${row.unit}`,
       ...columns.map((column) => cell(row.samples[column] ?? [])),
       ratio(row)?.toFixed(2) ?? '',
+      row.remark ?? '',
     ]),
   ];
   const widths = table[0].map((_, i) => Math.max(...table.map((line) => line[i].length)));
   const body = table.map((line) =>
     line
-      .map((text, i) => (i === 0 ? text.padEnd(widths[i]) : text.padStart(widths[i])))
+      .map((text, i) =>
+        i === 0 || i > columns.length + 1 ? text.padEnd(widths[i]) : text.padStart(widths[i]),
+      )
       .join('   ')
       .trimEnd(),
   );
@@ -101,7 +135,19 @@ export function reportAsText(report: Report): string {
     ...notes,
     '',
     ...body,
+    ...targetLines(report.targets ?? []),
   ].join('\n');
+}
+
+function targetLines(targets: readonly Target[]): string[] {
+  if (targets.length === 0) return [];
+  const widest = Math.max(...targets.map(({ name }) => name.length));
+  const lines = targets.map((target) => {
+    const { name, value, bound, wanted, unit, remark } = target;
+    const words = `${short(value)}, wanted ${bound} ${short(wanted)}${unit ? ` ${unit}` : ''}${remark ? ` (${remark})` : ''}`;
+    return `${name.padEnd(widest)}   ${isMet(target) ? 'met    ' : 'NOT MET'}   ${words}`;
+  });
+  return ['', ...lines];
 }
 
 /** Median, and the least and the most when there were several. */
@@ -114,5 +160,6 @@ function cell(samples: readonly number[]): string {
 function short(value: number): string {
   if (!Number.isFinite(value)) return '-';
   const size = Math.abs(value);
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
+  const text = value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
+  return size >= 10_000 ? Number(text).toLocaleString('en') : text;
 }

@@ -9,15 +9,28 @@ export function addBench(program: Command, context: Context): void {
     .command('bench')
     .summary('Measure the datapath and the tables')
     .description(
-      'Measure, in turn with what the figures are compared with. `datapath` needs root and works in namespaces.',
+      'Measure, in turn with what the figures are compared with. `datapath` and `peers` need root and work in namespaces.',
     )
     .argument('[SUITE]', 'what to measure', 'datapath')
     .option('--smoke', 'a few seconds only: shows that it runs, not how fast', false)
+    .option('--plots <folder>', 'write the charts of the suite there, as SVG')
+    .option('--line LINE', 'datapath: address, map-e (the kernel encapsulates) or own')
+    .option('--cases LIST', 'datapath, peers: what to measure, for instance tcp-out,udp64')
+    .option('--sessions LIST', 'datapath: sessions in the table beside the traffic, 0,250000')
+    .option('--pairs N', 'how often everybody is measured, in turn')
+    .option('--seconds S', 'how long each measurement takes')
     .addOption(tableOrJson())
-    .addHelpText('after', examples('sudo portfold bench', 'sudo portfold bench datapath --smoke'))
+    .addHelpText(
+      'after',
+      examples(
+        'sudo portfold bench',
+        'sudo portfold bench datapath --smoke',
+        'portfold bench table --plots /var/tmp/plots',
+      ),
+    )
     .action(
       context.action((suite: string, options: Omit<BenchOptions, 'suite'>) =>
-        context.verbs.bench({ suite, smoke: options.smoke, output: options.output }),
+        context.verbs.bench({ ...options, suite }),
       ),
     );
 }
