@@ -3,7 +3,9 @@
  *
  *   startEcho        UDP echo on every local address     udpFlows    N flows, round by round
  *   startTcpServer   the same for TCP                    tcpHold     N connections at once
- *   startSink        counts datagrams                    udpBlast    sends them
+ *   startSink        counts datagrams                    udpBlast    sends them; udpSpread over many flows
+ *   startServe       sends to whoever asks               udpPull     asks and counts
+ *   startEcho                                            udpRtt      one at a time: round trips
  */
 import type { Background, Namespace } from './netns.ts';
 import { builtProgram } from './programs.ts';
@@ -165,6 +167,84 @@ export async function udpBlast(
     rate: options.ratePerSecond,
   };
   return JSON.parse(await runFlows(namespace, 'udp-blast', words));
+}
+
+export interface RateResult {
+  seconds: number;
+  perSecond: number;
+}
+
+export interface SpreadOptions {
+  flows: number;
+  addresses: number;
+  remotes: number;
+  from?: string;
+  to?: string;
+  port?: number;
+  sourcePort?: number;
+  bytes?: number;
+  seconds: number;
+  /** Each flow once and then no more, instead of all of them at random until time is over. */
+  once?: boolean;
+}
+
+export async function udpSpread(
+  namespace: Namespace,
+  options: SpreadOptions,
+): Promise<RateResult & { sent: number }> {
+  const words = {
+    flows: options.flows,
+    from: options.from ?? LOAD_NETWORK_FIRST,
+    addresses: options.addresses,
+    to: options.to ?? REMOTES_FIRST,
+    remotes: options.remotes,
+    port: options.port,
+    'source-port': options.sourcePort,
+    bytes: options.bytes,
+    seconds: options.seconds,
+    once: options.once ? 1 : 0,
+  };
+  return JSON.parse(await runFlows(namespace, 'udp-spread', words));
+}
+
+export async function startServe(
+  namespace: Namespace,
+  options: { port?: number } = {},
+): Promise<Background> {
+  return startReady(namespace, 'udp-serve', { port: options.port });
+}
+
+export async function udpPull(
+  namespace: Namespace,
+  options: { to: string; port?: number; bytes?: number; seconds: number },
+): Promise<RateResult & { received: number }> {
+  const words = {
+    to: options.to,
+    port: options.port,
+    bytes: options.bytes,
+    seconds: options.seconds,
+  };
+  return JSON.parse(await runFlows(namespace, 'udp-pull', words));
+}
+
+export interface RoundTrips {
+  answered: number;
+  lost: number;
+  p50Micros: number;
+  p99Micros: number;
+}
+
+export async function udpRtt(
+  namespace: Namespace,
+  options: { to: string; port?: number; count: number; intervalMicros?: number },
+): Promise<RoundTrips> {
+  const words = {
+    to: options.to,
+    port: options.port,
+    count: options.count,
+    interval: options.intervalMicros,
+  };
+  return JSON.parse(await runFlows(namespace, 'udp-rtt', words));
 }
 
 type Words = Record<string, string | number | undefined>;

@@ -1,7 +1,7 @@
 /*
  * The ceiling: reads packets from a TUN interface and writes them back unchanged.
  *
- *   null-forwarder NAME [--no-offload] [--seconds N] [--batch N]
+ *   null-forwarder NAME [--no-offload | --tunnel CE BR] [--seconds N] [--batch N]
  *
  * What a gateway on one TUN, in one thread, could reach at most on this machine: the same flags,
  * the same batches in one buffer, no translation and no JavaScript. Portfold's own figures are
@@ -9,7 +9,8 @@
  *
  * NAME is opened, or created when it does not exist; links, addresses and routes are the caller's.
  * --no-offload leaves out the virtio header and all offloads, so each packet fits the MTU and
- * carries a complete checksum. --seconds ends the run after N seconds, otherwise SIGTERM or SIGINT
+ * carries a complete checksum. --tunnel wraps IPv4 into IPv6 from CE to BR, cutting superpackets,
+ * and unwraps what comes back one by one (tunnel.h): the ceiling of own encapsulation. --seconds ends the run after N seconds, otherwise SIGTERM or SIGINT
  * does. --batch is the most packets read before they are written (default 256).
  *
  * Prints one line of JSON at the end:
@@ -17,6 +18,7 @@
  * "seconds":…,"userSeconds":…,"systemSeconds":…,"offload":…}. Bytes are those of IP packets; a
  * superpacket is longer than 9,000.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -30,6 +32,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -53,7 +56,7 @@ enum {
 
 typedef struct {
   const char *name;
-  bool offload;
+  bool offload, tunnel;
   int seconds, batch;
 } Options;
 
@@ -75,8 +78,11 @@ static void fail(const char *step) {
   exit(1);
 }
 
+#include "tunnel.h"
+
 static void usage(void) {
-  fprintf(stderr, "usage: null-forwarder NAME [--no-offload] [--seconds N] [--batch N]\n");
+  fprintf(stderr, "usage: null-forwarder NAME [--no-offload | --tunnel CE BR] [--seconds N] "
+                  "[--batch N]\n");
   exit(EXIT_USAGE);
 }
 
@@ -87,17 +93,28 @@ static int positive(const char *text, int most) {
   return (int)value;
 }
 
+/* The tunnel's two ends, into the header that every packet gets. */
+static bool readTunnel(const char *ce, const char *br) {
+  return ce != NULL && br != NULL && inet_pton(AF_INET6, ce, outerHeader + 8) == 1 &&
+         inet_pton(AF_INET6, br, outerHeader + 24) == 1;
+}
+
 static Options parse(int count, char **arguments) {
   Options options = {.offload = true, .batch = BATCH_DEFAULT};
   for (int i = 1; i < count; i++) {
     const char *next = i + 1 < count ? arguments[i + 1] : NULL;
     if (strcmp(arguments[i], "--no-offload") == 0) options.offload = false;
-    else if (strcmp(arguments[i], "--seconds") == 0) options.seconds = positive(next, 86400), i++;
+    else if (strcmp(arguments[i], "--tunnel") == 0) {
+      options.tunnel = i + 2 < count && readTunnel(next, arguments[i + 2]);
+      if (!options.tunnel) usage();
+      i += 2;
+    } else if (strcmp(arguments[i], "--seconds") == 0) options.seconds = positive(next, 86400), i++;
     else if (strcmp(arguments[i], "--batch") == 0) options.batch = positive(next, BATCH_MAX), i++;
     else if (arguments[i][0] == '-' || options.name != NULL) usage();
     else options.name = arguments[i];
   }
   if (options.name == NULL || strlen(options.name) >= IFNAMSIZ) usage();
+  if (options.tunnel && !options.offload) usage();
   return options;
 }
 
@@ -194,7 +211,8 @@ int main(int count, char **arguments) {
   const double end = options.seconds > 0 ? start + options.seconds : 0;
   while (!stopped && (end == 0 || now() < end)) {
     const int frameCount = readBatch(tun, options.batch, headerBytes);
-    writeBatch(tun, frameCount, headerBytes, &totals);
+    if (options.tunnel) tunnelBatch(tun, frameCount, &totals);
+    else writeBatch(tun, frameCount, headerBytes, &totals);
     struct pollfd source = {.fd = tun, .events = POLLIN};
     if (frameCount == 0) poll(&source, 1, IDLE_MILLISECONDS_MAX);
   }

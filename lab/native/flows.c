@@ -8,6 +8,10 @@
  *   tcp-hold     opens N TCP connections, holds them all at once, and talks on each of them twice
  *   udp-blast    sends small datagrams as fast as it can, or at a rate
  *   udp-sink     counts them
+ *   udp-spread, udp-serve, udp-pull, udp-rtt     over many flows, towards the inside, round trips
+ *   raw-send     packets as they stand, from a raw socket
+ *   raw-flood    the same at a rate, from as many sources as one likes
+ *   first-packet opens flows at a steady rate and measures the round trip of their first packet
  *
  * A process here may hold 20,000 descriptors, so a socket speaks for one source PORT on many
  * ADDRESSES: IP_PKTINFO names the source address of each datagram, and a `local` route makes
@@ -46,6 +50,9 @@
 #include "tcp-server.h"
 #include "tcp-hold.h"
 #include "udp-rate.h"
+#include "udp-measure.h"
+#include "raw.h"
+#include "first-packet.h"
 
 struct command {
   const char *name;
@@ -66,6 +73,20 @@ static const struct command commands[] = {
   {"udp-blast", udp_blast,
    "--to ADDRESS [--port 7001] [--bytes 64] [--seconds 3] [--rate PER-SECOND]"},
   {"udp-sink", udp_sink, "[--port 7001] [--idle MS]"},
+  {"udp-spread", udp_spread,
+   "--flows N --from ADDRESS --addresses A --to ADDRESS --remotes M [--port 7001]\n"
+   "             [--source-port 20000] [--bytes 64] [--seconds 3] [--once 0]"},
+  {"udp-serve", udp_serve, "[--port 7002]"},
+  {"udp-pull", udp_pull, "--to ADDRESS [--port 7002] [--bytes 64] [--seconds 3] [--idle MS]"},
+  {"udp-rtt", udp_rtt,
+   "--to ADDRESS [--port 7000] [--count 1000] [--interval MICROSECONDS] [--timeout MS]"},
+  {"raw-send", raw_send, "< packets in hexadecimal, one a line"},
+  {"raw-flood", raw_flood,
+   "[--from ADDRESS --sources N] [--destinations N] [--source-ports N] [--ids 1]\n"
+   "             [--rate PER-SECOND] [--count N] [--seconds N] < packets"},
+  {"first-packet", first_packet,
+   "--flows N --from ADDRESS --to ADDRESS [--remotes M] [--port 7000]\n"
+   "             [--source-port 20000] [--rate PER-SECOND] [--timeout MS]"},
 };
 
 static int usage(void) {
