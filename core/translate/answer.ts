@@ -127,7 +127,7 @@ function answer(
  * and points the descriptor to it.
  */
 export function finishAnswer(
-  ctx: Context,
+  ctx: Pick<Context, 'frames' | 'counters'>,
   descriptor: number,
   icmp: number,
   quoted: number,

@@ -9,7 +9,10 @@
  * Out, once per batch: every IPv4 packet that leaves from the external address for somebody who is not in a LAN. That is what the kernel's
  * own encapsulation takes by its rule, so answers, fragments and errors need nothing of their own.
  *
- * In: from the border relay only, and to the external address only (RFC 7597 section 8.1); nothing in it may claim to be of a LAN.
+ * In a mesh, before that, and also where the kernel encapsulates: every whole packet to a neighbour, to his CE address (mesh.ts).
+ *
+ * In: from the border relay, or from the neighbour who owns the inner source, and to the external address only (RFC 7597 section 8.1);
+ * nothing in it may claim to be of a LAN.
  *
  * DSCP is copied outward and left alone inward. ECN (RFC 6040): copied outward; inward the two marks are combined,
  *
@@ -49,6 +52,8 @@ import {
 import {
   IPV4_CHECKSUM,
   IPV4_DESTINATION,
+  IPV4_FRAGMENT,
+  IPV4_FRAGMENT_BITS,
   IPV4_HEADER_BYTES,
   IPV4_PROTOCOL,
   IPV4_SOURCE,
@@ -73,12 +78,16 @@ import {
 } from '../wire/ipv6.ts';
 import { finishAnswer, mayBeAnswered } from './answer.ts';
 import type { Context } from './context.ts';
+import type { Mesh } from './mesh.ts';
 
 /** Not a verdict of a frame: its IPv4 packet is uncovered, and the engine goes on with that. */
 export const DECAPSULATED = 16;
 
 /** 64 on the wire (RFC 2473 section 6.3): the kernel takes one when it forwards from the TUN to the line. */
 const OUTER_HOP_LIMIT = 65;
+
+/** Instead of the place of a neighbour's address: the packet came from the border relay. */
+export const FROM_RELAY = -1;
 
 const ECN_BITS = 3;
 const NOT_ECT = 0;
@@ -110,21 +119,58 @@ export function encapsulateBatch(ctx: Context, outerHeader: Uint8Array): void {
     if (readI32(bytes, at + IPV4_SOURCE) !== line.externalAddress) continue;
     if (ctx.lanOf(readI32(bytes, at + IPV4_DESTINATION)) >= 0) continue;
 
-    const outer = at - VNET_HEADER_BYTES - IPV6_HEADER_BYTES;
-    for (let k = 0; k < IPV6_HEADER_BYTES; k++) bytes[outer + k] = outerHeader[k];
-    const tos = bytes[at + IPV4_TOS];
-    bytes[outer] = 0x60 | (tos >> 4);
-    bytes[outer + 1] = (tos & 15) << 4;
+    putOuterHeader(bytes, at, outerHeader);
     descriptors[descriptor + FRAME_VERDICT] = ENCAPSULATE;
   }
 }
 
+/** Prepares the outer header of every frame of the batch that leaves for a neighbour; the others stay as they are. @param outerHeader to nobody yet */
+export function encapsulateForNeighbours(ctx: Context, mesh: Mesh, outerHeader: Uint8Array): void {
+  const { frames, line } = ctx;
+  const { bytes, descriptors, count } = frames;
+  for (let i = 0; i < count; i++) {
+    const descriptor = i * DESCRIPTOR_WORDS;
+    const verdict = descriptors[descriptor + FRAME_VERDICT];
+    if (verdict !== FORWARDED && verdict !== ANSWERED) continue;
+    const at = descriptors[descriptor + FRAME_OFFSET];
+    if (readI32(bytes, at + IPV4_SOURCE) !== line.externalAddress) continue;
+    const destination = readI32(bytes, at + IPV4_DESTINATION);
+    if (mesh.ruleOf(destination) < 0 || ctx.lanOf(destination) >= 0) continue;
+    if ((readU16(bytes, at + IPV4_FRAGMENT) & IPV4_FRAGMENT_BITS) !== 0) continue;
+
+    // In the free room in front of the frame nothing is lost where it turns out to be nobody's.
+    putOuterHeader(bytes, at, outerHeader);
+    const to = outerHeaderOf(at) + IPV6_DESTINATION;
+    const end = at + descriptors[descriptor + FRAME_LENGTH];
+    if (!mesh.writeDestination(bytes, to, bytes, at, end)) continue;
+    descriptors[descriptor + FRAME_VERDICT] = ENCAPSULATE;
+  }
+}
+
+const outerHeaderOf = (at: number): number => at - VNET_HEADER_BYTES - IPV6_HEADER_BYTES;
+
+/** Writes the outer header in front of the packet at `at`, with the packet's traffic class. */
+function putOuterHeader(bytes: Uint8Array, at: number, outerHeader: Uint8Array): void {
+  const outer = outerHeaderOf(at);
+  for (let k = 0; k < IPV6_HEADER_BYTES; k++) bytes[outer + k] = outerHeader[k];
+  const tos = bytes[at + IPV4_TOS];
+  bytes[outer] = 0x60 | (tos >> 4);
+  bytes[outer + 1] = (tos & 15) << 4;
+}
+
 /**
- * Takes the outer header off a frame from the relay to us.
+ * Takes the outer header off a frame to us.
  * @param at offset of the outer header, which is whole; @param length bytes of the frame
+ * @param neighbour where the outer source stands if that is not the relay, else FROM_RELAY
  * @returns DECAPSULATED when the frame holds an IPv4 packet to be translated, else a verdict
  */
-export function decapsulate(ctx: Context, descriptor: number, at: number, length: number): number {
+export function decapsulate(
+  ctx: Context,
+  descriptor: number,
+  at: number,
+  length: number,
+  neighbour: number,
+): number {
   const { bytes, descriptors } = ctx.frames;
   const offload = descriptors[descriptor + FRAME_OFFLOAD];
   if (((offload >>> 8) & 0x7f) !== GSO_NONE) return ctx.drop(Drop.TunnelPacketNotAccepted);
@@ -136,25 +182,34 @@ export function decapsulate(ctx: Context, descriptor: number, at: number, length
   descriptors[descriptor + FRAME_OFFSET] = at + IPV6_HEADER_BYTES;
   descriptors[descriptor + FRAME_LENGTH] = payload;
   descriptors[descriptor + FRAME_OFFLOAD] = offload & VNET_NEEDS_CSUM;
-  return acceptInner(ctx, descriptor, ecn);
+  return acceptInner(ctx, descriptor, ecn, neighbour);
 }
 
 /**
  * Judges the IPv4 packet that came out of the tunnel, which is the frame now, and combines the marks of congestion.
- * @param ecn that of the outer header
+ * @param ecn that of the outer header; @param neighbour as of `decapsulate`
  */
-export function acceptInner(ctx: Context, descriptor: number, ecn: number): number {
-  const { line } = ctx;
+export function acceptInner(
+  ctx: Context,
+  descriptor: number,
+  ecn: number,
+  neighbour: number,
+): number {
+  const { line, mesh } = ctx;
   const { bytes, descriptors } = ctx.frames;
   const at = descriptors[descriptor + FRAME_OFFSET];
   const length = descriptors[descriptor + FRAME_LENGTH];
   if (length < IPV4_HEADER_BYTES) return ctx.drop(Drop.TruncatedHeader);
   if (bytes[at] >>> 4 !== 4) return ctx.drop(Drop.NotIp);
   const total = readU16(bytes, at + IPV4_TOTAL_LENGTH);
-  if (ipv4HeaderBytes(bytes, at) > total || total > length) return ctx.drop(Drop.TruncatedHeader);
+  const header = ipv4HeaderBytes(bytes, at);
+  if (header < IPV4_HEADER_BYTES || header > total || total > length)
+    return ctx.drop(Drop.TruncatedHeader);
   if (readI32(bytes, at + IPV4_DESTINATION) !== line.externalAddress)
     return ctx.drop(Drop.TunnelPacketNotAccepted);
   if (ctx.lanOf(readI32(bytes, at + IPV4_SOURCE)) >= 0) return ctx.drop(Drop.SourceIsInternal);
+  if (neighbour !== FROM_RELAY && mesh?.isSource(bytes, neighbour, at, at + total) !== true)
+    return ctx.drop(Drop.TunnelSourceSpoofed);
   if (!combineEcn(bytes, at, ecn)) return ctx.drop(Drop.TunnelCongestion);
 
   const ttl = bytes[at + IPV4_TTL];
@@ -166,7 +221,7 @@ export function acceptInner(ctx: Context, descriptor: number, ecn: number): numb
 }
 
 /** The virtio header follows the packet that it describes; a checksum of the outer header does not exist. */
-function moveOffload(bytes: Uint8Array, from: number): void {
+export function moveOffload(bytes: Uint8Array, from: number): void {
   const to = from + IPV6_HEADER_BYTES;
   const flags = bytes[from + VNET_FLAGS] & VNET_NEEDS_CSUM;
   for (let i = 0; i < VNET_HEADER_BYTES; i++) bytes[to + i] = flags === 0 ? 0 : bytes[from + i];

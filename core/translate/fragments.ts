@@ -52,6 +52,11 @@ interface FragmentKey {
   key: number;
 }
 
+/** What cutting a packet needs of its context. */
+export interface Cutting extends Pick<Context, 'frames' | 'completeChecksum' | 'drop'> {
+  readonly line: { readonly mtu: number };
+}
+
 /** Scratch of `noteKey`, valid until its next call. */
 const noted: FragmentKey = { source: 0, destination: 0, key: 0 };
 
@@ -173,7 +178,7 @@ function setIdentification(bytes: Uint8Array, at: number, id: number): void {
  * Cuts a translated packet, or fragment, to the line's MTU: the first part stays in its frame, the others are appended (RFC 791
  * section 3.2). For lines whose kernel does not do it behind us.
  */
-export function cutToMtu(ctx: Context, descriptor: number): number {
+export function cutToMtu(ctx: Cutting, descriptor: number): number {
   const { frames, line } = ctx;
   const { bytes, descriptors } = frames;
   const at = descriptors[descriptor + FRAME_OFFSET];
@@ -218,7 +223,7 @@ function finishPart(
 }
 
 /** A part of a packet cannot be completed by the network card any more. */
-function completePartialChecksum(ctx: Context, descriptor: number, at: number): void {
+function completePartialChecksum(ctx: Cutting, descriptor: number, at: number): void {
   const { bytes, descriptors } = ctx.frames;
   if ((descriptors[descriptor + FRAME_OFFLOAD] & VNET_NEEDS_CSUM) === 0) return;
   const virtio = at - VNET_HEADER_BYTES;

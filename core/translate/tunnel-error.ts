@@ -4,10 +4,11 @@
  *
  *   from the relay, next header 4    decapsulated (encapsulate.ts)
  *   from the relay, a fragment       made whole first (reassembly.ts)
+ *   from a neighbour in a mesh       the same, if its source is honest (mesh.ts)
  *   ICMPv6 error                     here
  *   else                             dropped by name
  *
- *   ICMPv6 error   outer: router → CE      quoted: CE → BR, next header 4, then our IPv4 packet
+ *   ICMPv6 error   outer: router → CE      quoted: CE → BR or neighbour, next header 4, then our IPv4 packet
  *
  * RFC 2473 section 8.3 (RFC 7597 section 8.2): the sender of the IPv4 packet is told by an ICMP error from the gateway. Packet Too Big
  * becomes 3/4 with the MTU less 40 if the packet had DF (below 1280 it is ignored, RFC 8201); hop limit, unreachable and parameter
@@ -57,7 +58,7 @@ import {
 } from '../wire/ipv6.ts';
 import { finishAnswer } from './answer.ts';
 import type { Context } from './context.ts';
-import { decapsulate } from './encapsulate.ts';
+import { decapsulate, FROM_RELAY } from './encapsulate.ts';
 import { findQuotedOutbound, isQuoteSound, rewriteQuote } from './icmp-error.ts';
 import { reassemble } from './reassembly.ts';
 
@@ -78,10 +79,11 @@ export function tunnelPacket(ctx: Context, descriptor: number, at: number, lengt
   const nextHeader = bytes[at + IPV6_NEXT_HEADER];
   if (nextHeader === NEXT_HEADER_IPV4 || nextHeader === NEXT_HEADER_FRAGMENT) {
     const { brAddress } = line;
-    if (brAddress === undefined || !ipv6AddressIs(bytes, at + IPV6_SOURCE, brAddress))
-      return ctx.drop(Drop.TunnelPacketNotAccepted);
+    const source = at + IPV6_SOURCE;
+    const isRelay = brAddress !== undefined && ipv6AddressIs(bytes, source, brAddress);
+    if (!isRelay && ctx.mesh === undefined) return ctx.drop(Drop.TunnelPacketNotAccepted);
     const take = nextHeader === NEXT_HEADER_IPV4 ? decapsulate : reassemble;
-    return take(ctx, descriptor, at, length);
+    return take(ctx, descriptor, at, length, isRelay ? FROM_RELAY : source);
   }
   const end = at + Math.min(length, IPV6_HEADER_BYTES + readU16(bytes, at + IPV6_PAYLOAD_LENGTH));
   const icmpv6 = at + IPV6_HEADER_BYTES;
@@ -93,21 +95,23 @@ export function tunnelPacket(ctx: Context, descriptor: number, at: number, lengt
   )
     return ctx.drop(Drop.TunnelPacketNotAccepted);
   if (!isIcmpv6Sound(bytes, at, icmpv6, end)) return ctx.drop(Drop.IcmpBadChecksum);
-  if (!isOurTunnelQuote(ctx, icmpv6 + ICMPV6_HEADER_BYTES, end) || !isQuoteSound(bytes, quote, end))
+  if (!isQuoteSound(bytes, quote, end) || !isOurTunnelQuote(ctx, quote, end))
     return ctx.drop(Drop.IcmpBadQuote);
   return tellSender(ctx, descriptor, icmpv6, quote, end);
 }
 
-/** True if the quoted IPv6 header is that of a tunnel packet from us to the relay. */
-function isOurTunnelQuote(ctx: Context, outer: number, end: number): boolean {
+/** True if the IPv6 header in front of the quoted packet, which is sound, is that of a tunnel packet from us to relay or neighbour. */
+function isOurTunnelQuote(ctx: Context, quote: number, end: number): boolean {
   const { bytes } = ctx.frames;
   const { ceAddress, brAddress } = ctx.line;
+  const outer = quote - IPV6_HEADER_BYTES;
   if (ceAddress === undefined || brAddress === undefined) return false;
-  if (outer + IPV6_HEADER_BYTES > end || bytes[outer] >>> 4 !== 6) return false;
+  if (bytes[outer] >>> 4 !== 6 || bytes[outer + IPV6_NEXT_HEADER] !== NEXT_HEADER_IPV4)
+    return false;
+  if (!ipv6AddressIs(bytes, outer + IPV6_SOURCE, ceAddress)) return false;
+  const to = outer + IPV6_DESTINATION;
   return (
-    bytes[outer + IPV6_NEXT_HEADER] === NEXT_HEADER_IPV4 &&
-    ipv6AddressIs(bytes, outer + IPV6_SOURCE, ceAddress) &&
-    ipv6AddressIs(bytes, outer + IPV6_DESTINATION, brAddress)
+    ipv6AddressIs(bytes, to, brAddress) || ctx.mesh?.isDestination(bytes, to, quote, end) === true
   );
 }
 
@@ -156,7 +160,7 @@ function tellSender(
 }
 
 /** True if the ICMPv6 checksum over pseudo header and message is right (RFC 4443 section 2.3). */
-function isIcmpv6Sound(bytes: Uint8Array, at: number, icmpv6: number, end: number): boolean {
+export function isIcmpv6Sound(bytes: Uint8Array, at: number, icmpv6: number, end: number): boolean {
   const length = end - icmpv6;
   let sum = length + NEXT_HEADER_ICMPV6;
   for (let i = 0; i < IPV6_ADDRESS_BYTES * 2; i += 2) sum += readU16(bytes, at + IPV6_SOURCE + i);

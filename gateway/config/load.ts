@@ -53,7 +53,7 @@ export function parseConfig(source: string, file: string): PortfoldConfig {
   return config;
 }
 
-function readText(path: string): string {
+export function readText(path: string): string {
   let bytes: Buffer;
   try {
     const stat = statSync(path);
@@ -101,7 +101,7 @@ function firstBadLine(bytes: Buffer): number {
   return line;
 }
 
-function parseToml(source: string, file: string): unknown {
+export function parseToml(source: string, file: string): unknown {
   try {
     return parse(source);
   } catch (error) {

@@ -27,8 +27,8 @@ const INTERFACE_NAME_MAX = 15;
 type Check<T> = (value: T) => Complaint | undefined;
 
 /** A text that `check` accepts. */
-const text = (check: Check<string>) => z.string().check((ctx) => complain(ctx, check(ctx.value)));
-const integer = (least: number, most: number) =>
+export const text = (check: Check<string>) => z.string().check((ctx) => complain(ctx, check(ctx.value)));
+export const integer = (least: number, most: number) =>
   z.number().check((ctx) => complain(ctx, integerProblem(ctx.value, least, most)));
 
 function complain<T>(ctx: z.core.ParsePayload<T>, complaint: Complaint | undefined): void {
@@ -43,7 +43,7 @@ function integerProblem(value: number, least: number, most: number): Complaint |
 }
 
 /** Checked for form only: an interface may appear later. */
-function interfaceProblem(name: string): Complaint | undefined {
+export function interfaceProblem(name: string): Complaint | undefined {
   const hint = 'use the name that `ip link` shows, 1 to 15 characters';
   if (name === '') return { what: 'the name of an interface is empty', hint };
   if (Buffer.byteLength(name) > INTERFACE_NAME_MAX) {
@@ -61,7 +61,7 @@ function labelProblem(name: string): Complaint | undefined {
   return { what: `"${name}" cannot be a name`, hint };
 }
 
-function externalAddressProblem(value: string): Complaint | undefined {
+export function externalAddressProblem(value: string): Complaint | undefined {
   const address = parseIpv4(value);
   const hint = 'write the one address of the line, for instance "198.51.100.1"';
   if (address === undefined) return { what: `"${value}" is not an IPv4 address`, hint };
@@ -70,7 +70,7 @@ function externalAddressProblem(value: string): Complaint | undefined {
   return { what: `${value} cannot be the address of a line`, hint };
 }
 
-function ipv6Problem(value: string): Complaint | undefined {
+export function ipv6Problem(value: string): Complaint | undefined {
   if (parseIpv6(value) !== undefined) return undefined;
   const hint = 'write one address without a length, for instance "2404:9200:225:100::64"';
   return { what: `"${value}" is not an IPv6 address`, hint };
@@ -95,7 +95,7 @@ function serviceProblem(id: string): Complaint | undefined {
   return { what: `${id} has no common rules`, hint: service.note };
 }
 
-function directoryProblem(path: string): Complaint | undefined {
+export function directoryProblem(path: string): Complaint | undefined {
   if (path.startsWith('/') && !path.includes('\0')) return undefined;
   return { what: `"${path}" is not an absolute path`, hint: 'write it like "/run/portfold"' };
 }

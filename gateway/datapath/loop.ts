@@ -19,7 +19,7 @@ const IDLE_MILLISECONDS_MAX = 100;
  */
 export function forward(
   device: Device,
-  engine: Engine,
+  engine: Pick<Engine, 'process' | 'advance'>,
   control: Int32Array,
   clock: () => number,
   takeChanges: () => void,

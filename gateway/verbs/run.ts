@@ -81,7 +81,7 @@ async function reload(gateway: Gateway, file: string, logger: Logger): Promise<v
 }
 
 /** From package.json, two folders up from the sources and three from dist/gateway/verbs. */
-function version(): string {
+export function version(): string {
   for (const path of ['../../package.json', '../../../package.json']) {
     try {
       return JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')).version;
