@@ -26,6 +26,7 @@ export const DEBIAN_PACKAGES: Record<string, string> = {
   dnsmasq: 'dnsmasq-base',
   dig: 'bind9-dnsutils',
   turnserver: 'coturn',
+  stun: 'stun-client',
   setpriv: 'util-linux',
   taskset: 'util-linux',
   slirp4netns: 'slirp4netns',

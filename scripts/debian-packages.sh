@@ -27,6 +27,7 @@ nginx=nginx-light
 dnsmasq=dnsmasq-base
 dig=bind9-dnsutils
 turnserver=coturn
+stun=stun-client
 setpriv=util-linux
 taskset=util-linux
 slirp4netns=slirp4netns
