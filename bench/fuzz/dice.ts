@@ -2,6 +2,8 @@
  * Repeatable chance: the sfc32 generator (Chris Doty-Humphrey), four words of state from one seed. The same seed makes the same packets
  * in the same order, so that a failure is named by its seed and the index of its packet.
  */
+import { allocate } from './build.ts';
+
 export class Dice {
   private a: number;
   private b = 0x9e3779b9 | 0;
@@ -44,8 +46,14 @@ export class Dice {
   }
 
   bytes(length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
-    for (let i = 0; i < length; i++) bytes[i] = this.next();
+    const bytes = allocate(length);
+    for (let i = 0; i < length; i += 4) {
+      const word = this.next();
+      bytes[i] = word;
+      bytes[i + 1] = word >> 8;
+      bytes[i + 2] = word >> 16;
+      bytes[i + 3] = word >> 24;
+    }
     return bytes;
   }
 

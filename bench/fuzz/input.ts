@@ -1,5 +1,5 @@
 /** A packet on its way into the engines: its bytes, and what its virtio header says of them. */
-import { headerBytes, put16, u16 } from './build.ts';
+import { headerBytes, put16, sum, u16 } from './build.ts';
 
 export interface Input {
   bytes: Uint8Array;
@@ -10,6 +10,10 @@ export interface Input {
   csumOffset: number;
   /** Number of the datagram that this is a fragment of, or 0. */
   datagram: number;
+  /** Number of the tunnel packet that this is a fragment of; absent or 0 for others. */
+  outerDatagram?: number;
+  /** The IPv4 packet that was put into the tunnel, whole. */
+  inner?: Uint8Array;
 }
 
 /** A packet with an empty virtio header. */
@@ -28,20 +32,17 @@ export function makePartial(input: Input): Input {
   const { bytes } = input;
   const l4 = headerBytes(bytes);
   const offset = bytes[9] === 6 ? 16 : 6;
-  let total = bytes[9] + u16(bytes, 2) - l4;
-  for (let i = 12; i < 20; i += 2) total += u16(bytes, i);
-  while (total > 0xffff) total = (total & 0xffff) + (total >>> 16);
-  put16(bytes, l4 + offset, total);
-  return Object.assign(input, { flags: 1, csumStart: l4, csumOffset: offset });
+  put16(bytes, l4 + offset, sum(bytes, 12, 20, bytes[9] + u16(bytes, 2) - l4));
+  input.flags = 1;
+  input.csumStart = l4;
+  input.csumOffset = offset;
+  return input;
 }
 
 /** Computes the header checksum again. */
 export function refreshed(input: Input): Input {
   const { bytes } = input;
   put16(bytes, 10, 0);
-  let total = 0;
-  for (let i = 0; i < headerBytes(bytes); i += 2) total += u16(bytes, i);
-  while (total > 0xffff) total = (total & 0xffff) + (total >>> 16);
-  put16(bytes, 10, ~total & 0xffff);
+  put16(bytes, 10, ~sum(bytes, 0, headerBytes(bytes)) & 0xffff);
   return input;
 }

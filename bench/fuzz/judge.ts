@@ -59,6 +59,7 @@ export function faultOf(
   outputFlags: number,
   isPort: (port: number) => boolean,
   isKnownHost: (address: number) => boolean,
+  sharedWithHost = false,
 ): string | undefined {
   if (output.length < 20 || output[0] >> 4 !== 4) return 'not an IPv4 packet';
   if (u16(output, 2) !== output.length) return 'its total length is not its length';
@@ -66,9 +67,22 @@ export function faultOf(
   if (header < 20 || header > output.length) return 'its header length lies';
   const isTunnelError = input.bytes[0] >> 4 === 6;
   if ((facts.isSound || isTunnelError) && !isSoundIpv4(output)) return 'a wrong header checksum';
+  if (sharedWithHost && isTheHosts(output))
+    return (u16(output, 6) & OFFSET_BITS) !== 0 || isUnchanged(input, output)
+      ? undefined
+      : 'a packet for the host was changed';
   return (
     addressFault(output, isPort, isKnownHost) ?? checksumFault(input, facts, output, outputFlags)
   );
+}
+
+/** On an address that the host has too: ICMP to it may pass. */
+const isTheHosts = (output: Uint8Array): boolean =>
+  output[9] === 1 && i32(output, 16) === EXTERNAL && !isInternal(i32(output, 12));
+
+function isUnchanged({ bytes }: Input, output: Uint8Array): boolean {
+  for (let i = 0; i < output.length; i++) if (bytes[i] !== output[i]) return false;
+  return true;
 }
 
 function addressFault(

@@ -5,7 +5,7 @@
  *   inbound       answers to what went out, other ports of known servers, strangers, ICMP errors about what went out
  *   errors out    of hosts, about what was delivered to them
  *   fragments     of datagrams both ways, in any order
- *   tunnel        ICMPv6 errors that quote what went out in the tunnel, and the kernel's chatter
+ *   tunnel        packets from the line in IPv6, errors about what went out in it, and the kernel's chatter (tunnels.ts)
  *   replays       of what came out, and plain noise
  *
  * `next` returns one packet; `heard` tells what became of it.
@@ -13,15 +13,14 @@
 import { parseIpv4 } from '../../core/wire/ipv4.ts';
 import {
   ACK,
+  copyOf,
   cut,
   FIN,
   type Head,
   headerBytes,
   i32,
   icmp,
-  icmpv6,
   ipv4,
-  ipv6,
   put16,
   put32,
   RST,
@@ -32,7 +31,8 @@ import {
 } from './build.ts';
 import type { Dice } from './dice.ts';
 import { type Input, makePartial, plain, refreshed } from './input.ts';
-import { BR, CE, EXTERNAL, isInternal, type Variant } from './world.ts';
+import { Tunnels } from './tunnels.ts';
+import { EXTERNAL, isInternal, type Variant } from './world.ts';
 
 interface Flow {
   protocol: 6 | 17 | 1;
@@ -79,18 +79,37 @@ export class Traffic {
   private readonly left: Uint8Array[] = [];
   private readonly delivered: Uint8Array[] = [];
   private readonly queue: Input[] = [];
+  private readonly tunnels: Tunnels;
+  /** How many of a hundred packets from the line come in the tunnel. */
+  private wrappedPercent = 0;
   private datagrams = 0;
   private asked: Flow | undefined;
 
   constructor(dice: Dice, variant: Variant) {
     this.dice = dice;
     this.variant = variant;
+    this.tunnels = new Tunnels(dice, this.queue);
+    const { ceAddress, encapsulatesHere } = variant.line;
+    if (ceAddress !== undefined) this.wrappedPercent = encapsulatesHere ? 90 : 15;
   }
 
   next(): Input {
     const { dice, queue } = this;
     this.asked = undefined;
-    if (queue.length > 0 && dice.chance(18)) return queue.splice(dice.below(queue.length), 1)[0];
+    const waits = queue.length > 0 && dice.chance(18);
+    const input = waits ? queue.splice(dice.below(queue.length), 1)[0] : this.fresh();
+    const isWrapped = this.isFromLine(input.bytes) && dice.chance(this.wrappedPercent);
+    return isWrapped ? this.tunnels.wrap(input) : input;
+  }
+
+  /** True for an IPv4 packet to us that comes from the line. */
+  private isFromLine(bytes: Uint8Array): boolean {
+    if (bytes.length < 20 || bytes[0] >> 4 !== 4) return false;
+    return i32(bytes, 16) === EXTERNAL && !isInternal(i32(bytes, 12));
+  }
+
+  private fresh(): Input {
+    const { dice, left } = this;
     const kind = dice.below(100);
     if (kind < 42) return this.outbound();
     if (kind < 62) return this.answer();
@@ -98,9 +117,10 @@ export class Traffic {
     if (kind < 74) return this.errorInbound();
     if (kind < 80) return this.errorOutbound();
     if (kind < 83) return this.fragments();
-    if (kind < 90) return plain(this.tunnel());
+    if (kind < 90)
+      return plain(this.tunnels.outside(left.length === 0 ? undefined : dice.pick(left)));
     if (kind < 94) return plain(this.oddity());
-    if (kind < 97) return plain(dice.pick([...this.left, ...this.delivered, EMPTY]).slice());
+    if (kind < 97) return plain(this.replay());
     return plain(this.noise());
   }
 
@@ -109,7 +129,7 @@ export class Traffic {
     if (output.length < 28 || output[0] >> 4 !== 4) return;
     const isOut = i32(output, 12) === EXTERNAL && !isInternal(i32(output, 16));
     const list = isOut ? this.left : this.delivered;
-    const copy = output.slice(0, 1600);
+    const copy = copyOf(output, 0, Math.min(1600, output.length));
     if (list.length < OUTPUTS_MAX) list.push(copy);
     else list[this.dice.below(OUTPUTS_MAX)] = copy;
     const flow = this.asked;
@@ -145,6 +165,7 @@ export class Traffic {
       ttl: dice.chance(3) ? dice.below(2) : dice.between(2, 255),
       df: dice.chance(70),
       id: dice.chance(50) ? dice.below(4) : dice.below(65536),
+      tos: dice.chance(70) ? 0 : dice.below(256),
       ...(dice.chance(4) ? { options: dice.bytes(4 * dice.between(1, 10)) } : {}),
     };
   }
@@ -166,7 +187,7 @@ export class Traffic {
   private ourPort(): number {
     const { dice, variant, flows } = this;
     if (flows.length > 0 && dice.chance(60)) return Math.max(0, dice.pick(flows).externalPort);
-    return dice.chance(80) ? dice.pick(Array.from(variant.ports)) : dice.below(65536);
+    return dice.chance(80) ? variant.ports[dice.below(variant.ports.length)] : dice.below(65536);
   }
 
   private udpPayload(): Uint8Array {
@@ -207,7 +228,7 @@ export class Traffic {
     return packet;
   }
 
-  private tcpOptions(flags: number): Uint8Array {
+  private tcpOptions(flags: number): number[] {
     const { dice } = this;
     const options: number[] = [];
     if ((flags & SYN) !== 0 && dice.chance(70)) {
@@ -221,7 +242,7 @@ export class Traffic {
       options.push(1, 1, 8, 10, t >>> 24, (t >>> 16) & 255, (t >>> 8) & 255, t & 255, 0, 0, 0, 0);
     }
     while (options.length % 4 !== 0) options.push(dice.chance(50) ? 1 : 0);
-    return Uint8Array.from(options);
+    return options;
   }
 
   /** A packet as a host with offload hands it over: partial checksum, maybe a superpacket. */
@@ -360,21 +381,13 @@ export class Traffic {
     return queue.splice(dice.below(queue.length), 1)[0];
   }
 
-  /** ICMPv6 about our tunnel packets, tunnel packets of others, and what the kernel says. */
-  private tunnel(): Uint8Array {
-    const { dice, left } = this;
-    const kind = dice.below(10);
-    if (kind === 0 || left.length === 0) {
-      const multicast = Uint8Array.from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
-      return icmpv6(CE, multicast, 133, 0, EMPTY);
-    }
-    const inner = ipv6(4, CE, kind === 1 ? CE : BR, dice.pick(left));
-    if (kind === 2) return inner;
-    if (kind === 3) return ipv6(dice.below(256), dice.bytes(16), CE, dice.bytes(dice.below(90)));
-    const type = dice.pick([1, 2, 2, 2, 3, 4, 128, 100, 0]);
-    const word = type === 2 ? dice.pick([1280, 1400, 900, 1500, 70000, -1]) : 0;
-    const size = dice.chance(80) ? Math.min(inner.length, 1232) : dice.below(120);
-    return icmpv6(dice.chance(50) ? BR : dice.bytes(16), CE, type, word, inner.slice(0, size));
+  /** Something that came out before, once more. */
+  private replay(): Uint8Array {
+    const { dice, left, delivered } = this;
+    const at = dice.below(left.length + delivered.length + 1);
+    if (at === left.length + delivered.length) return EMPTY;
+    const output = at < left.length ? left[at] : delivered[at - left.length];
+    return copyOf(output, 0, output.length);
   }
 
   private oddity(): Uint8Array {

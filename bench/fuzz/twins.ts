@@ -4,34 +4,56 @@
  *   world A   | 00 00 00 00 | virtio | packet | 00 00 00 … |        what differs afterwards was read, or written,
  *   world B   | ff ff ff ff | virtio | packet | ff ff ff … |        outside the packet
  *
- * Each batch is put into both; verdicts, lengths and all bytes that come out must be equal, and what lies outside each frame's own
- * headroom and packet must still be what it was. Every packet that comes out is judged (judge.ts). From time to time the tables are
- * checked against their records, and the two arenas against each other.
+ * Each batch is put into both; verdicts, lengths and all bytes that come out must be equal, and what lies next to each frame's own
+ * headroom and packet must still be what it was. Every packet that comes out is judged (judge.ts). From time to time
+ *
+ *   - the whole of both buffers is looked at. A write far from its packet is found then, and the seed is run once more with this look
+ *     after each batch, so that the failure still names its packet;
+ *   - the tables are checked against their records, and the two arenas against each other;
+ *   - both processes end, and others take over their arenas (restart.ts).
  */
 import { DESCRIPTOR_WORDS, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/frames.ts';
 import { selfCheck } from '../../core/table/self-check.ts';
-import { headerBytes, i32, isTransportRight, put16, u16 } from './build.ts';
+import { ANSWERED, COALESCE, DROP_COUNT, ENCAPSULATE } from '../../core/verdict.ts';
+import { IPV6_HEADER_BYTES } from '../../core/wire/ipv6.ts';
+import { copyOf, headerBytes, i32, isTransportRight, put16, u16 } from './build.ts';
 import { Dice } from './dice.ts';
-import type { Input } from './input.ts';
+import { Endpoints } from './endpoints.ts';
+import { type Input, plain } from './input.ts';
 import { type Facts, factsOf, faultOf } from './judge.ts';
 import { mutate } from './mutate.ts';
+import { lossOf, snapshotOf } from './restart.ts';
 import { Traffic } from './traffic.ts';
-import { chooseVariant, EXTERNAL, isInternal, READ_BYTES, type Variant, World } from './world.ts';
+import {
+  BR,
+  CE,
+  chooseVariant,
+  EXTERNAL,
+  GUARD_BYTES,
+  isInternal,
+  type Placed,
+  READ_BYTES,
+  type Variant,
+  World,
+} from './world.ts';
 
-/** Between the frames of a batch, and behind the last one. */
-const GUARD_BYTES = 64;
 const BATCH_MAX = 6;
-const CHECK_EVERY = 4000;
+/** Packets between two checks of the tables, and between two looks at the whole of the buffers. */
+const CHECK_EVERY = 20_000;
+const LOOK_EVERY = 2000;
+/** Packets between two restarts, at most. */
+const RESTART_WITHIN = 30_000;
 const START_MS = 1_000_000;
-/** Longer than any timer, in seconds. */
-const EVERYTHING_OVER_SECONDS = 7600;
-const ENDPOINTS_MAX = 200_000;
+/** Longer than any timer. */
+const EVERYTHING_OVER_MS = 7_600_000;
 
 export interface FuzzOptions {
   seed: number;
   packets: number;
   /** Out of a hundred packets, how many are mutated. */
   mutatedPercent?: number;
+  /** Looks at the whole of both buffers after each batch. */
+  looksAfterEachBatch?: boolean;
   onProgress?: (packets: number) => void;
 }
 
@@ -43,6 +65,10 @@ export interface FuzzResult {
   appended: number;
   datagramsJoined: number;
   sessionsMax: number;
+  /** Packets that went into the tunnel here, and that came out of it. */
+  encapsulated: number;
+  decapsulated: number;
+  restarts: number;
   /** Packets by drop reason. */
   reasons: Map<number, number>;
 }
@@ -59,29 +85,44 @@ export class FuzzFailure extends Error {
   }
 }
 
-interface Sent {
-  input: Input;
-  facts: Facts;
-  offset: number;
-}
+/** A write somewhere, by one of the packets since the last look. */
+class WriteFarAway extends FuzzFailure {}
 
 /** Runs `packets` packets of `seed` through two engines; throws a FuzzFailure at the first that is not right. */
 export function fuzz(options: FuzzOptions): FuzzResult {
-  return new Twins(options).run();
+  try {
+    return new Twins(options).run();
+  } catch (error) {
+    if (!(error instanceof WriteFarAway)) throw error;
+    new Twins({ ...options, looksAfterEachBatch: true }).run();
+    throw error;
+  }
 }
+
+/** Facts of a packet of which nothing is known: it came together from fragments that were mutated. */
+const NOTHING_KNOWN: Facts = { isSound: false, isWhole: false, isRight: false, hasUdpSum: false };
+/** A frame that was appended belongs to some packet of the batch; it is judged as a sound fragment. */
+const SOUND_FRAGMENT: Facts = { ...NOTHING_KNOWN, isSound: true };
+const UNKNOWN: Input = plain(Uint8Array.from([0x45, ...new Array(19).fill(0)]));
 
 class Twins {
   private readonly options: FuzzOptions;
+  private readonly mutatedPercent: number;
   private readonly dice: Dice;
   private readonly variant: Variant;
   private readonly traffic: Traffic;
   private readonly worlds: readonly [World, World];
-  private readonly untouched: readonly [Uint8Array, Uint8Array];
   private readonly hosts = new Set<number>();
-  /** Internal endpoint by external 5-tuple, as the packets that left have shown it. */
-  private readonly endpoints = new Map<string, string>();
+  private readonly endpoints = new Endpoints();
   private readonly datagrams = new Map<number, Uint8Array[]>();
   private readonly spoiled = new Set<number>();
+  private readonly spoiledOuter = new Set<number>();
+  /** The highest datagram that was begun, and up to which all are forgotten. */
+  private datagramMax = 0;
+  private datagramsForgotten = 0;
+  private readonly reasons = new Int32Array(DROP_COUNT);
+  private readonly isPort: (port: number) => boolean;
+  private readonly isKnownHost: (address: number) => boolean;
   private readonly result: FuzzResult = {
     packets: 0,
     forwarded: 0,
@@ -90,14 +131,18 @@ class Twins {
     appended: 0,
     datagramsJoined: 0,
     sessionsMax: 0,
+    encapsulated: 0,
+    decapsulated: 0,
+    restarts: 0,
     reasons: new Map(),
   };
   private now = START_MS;
-  private batch: Sent[] = [];
+  private batch: Placed[] = [];
 
   constructor(options: FuzzOptions) {
     const { seed } = options;
     this.options = options;
+    this.mutatedPercent = options.mutatedPercent ?? 35;
     this.dice = new Dice(seed);
     this.variant = chooseVariant(seed);
     this.traffic = new Traffic(this.dice, this.variant);
@@ -105,29 +150,44 @@ class Twins {
       new World(this.variant, seed, 0, START_MS),
       new World(this.variant, seed, 0xff, START_MS),
     ];
-    this.untouched = [new Uint8Array(READ_BYTES), new Uint8Array(READ_BYTES).fill(0xff)];
+    const { set } = this.worlds[0].table.parts.ports;
+    this.isPort = (port) => set.numberOf(port) >= 0;
+    this.isKnownHost = (address) => this.hosts.has(address);
   }
 
   run(): FuzzResult {
     const { options, result, dice } = this;
     let nextCheck = CHECK_EVERY;
+    let nextLook = LOOK_EVERY;
+    let nextRestart = dice.between(1, RESTART_WITHIN);
     while (result.packets < options.packets) {
       const size = dice.chance(80) ? 1 : dice.between(2, BATCH_MAX);
       this.fillBatch(size);
       this.process();
       result.packets += size;
+      if (options.looksAfterEachBatch || result.packets >= nextLook) {
+        this.lookEverywhere();
+        nextLook = result.packets + LOOK_EVERY;
+      }
       this.passTime();
+      if (result.packets >= nextRestart) {
+        this.restart();
+        nextRestart += dice.between(1, RESTART_WITHIN);
+      }
       if (result.packets < nextCheck) continue;
       nextCheck += CHECK_EVERY;
       this.check();
       options.onProgress?.(result.packets);
     }
+    this.lookEverywhere();
     this.check();
     this.checkEverythingEnds();
+    for (let reason = 0; reason < DROP_COUNT; reason++)
+      if (this.reasons[reason] > 0) result.reasons.set(reason, this.reasons[reason]);
     return result;
   }
 
-  private fail(what: string): never {
+  private fail(what: string, Kind = FuzzFailure): never {
     const dump = this.batch
       .map(
         ({ input }, i) =>
@@ -136,8 +196,9 @@ class Twins {
       )
       .join('\n');
     const { ports, preset, capacity, line } = this.variant;
-    const variant = JSON.stringify({ ports: ports.length, preset, capacity, line });
-    throw new FuzzFailure(
+    const { ceAddress: _ce, brAddress: _br, ...rest } = line;
+    const variant = JSON.stringify({ ports: ports.length, preset, capacity, line: rest });
+    throw new Kind(
       this.options.seed,
       this.result.packets,
       what,
@@ -146,55 +207,42 @@ class Twins {
   }
 
   private fillBatch(size: number): void {
-    const { dice, traffic, options } = this;
+    const { dice, traffic, mutatedPercent } = this;
     this.batch = [];
     let at = 256;
     for (let i = 0; i < size; i++) {
       const input = traffic.next();
+      if (input.datagram > this.datagramMax) this.datagramMax = input.datagram;
       // What comes out of a batch of several cannot be told apart.
-      if (size > 1) this.spoiled.add(input.datagram);
-      if (dice.chance(options.mutatedPercent ?? 35)) {
+      if (size > 1 && input.datagram !== 0) this.spoiled.add(input.datagram);
+      if (dice.chance(mutatedPercent)) {
         // A mutant may wait, or claim a way, in the name of the datagram that it was part of.
-        this.spoiled.add(input.datagram);
+        if (input.datagram !== 0) this.spoiled.add(input.datagram);
+        if (input.outerDatagram !== undefined) this.spoiledOuter.add(input.outerDatagram);
         mutate(dice, input);
       }
-      if (input.bytes.length > 2000 && i > 0) continue;
+      const { bytes } = input;
+      if (bytes.length > 2000 && i > 0) continue;
       const offset = (at + HEADROOM_BYTES + 3) & ~3;
-      at = offset + input.bytes.length + GUARD_BYTES;
-      this.batch.push({ input, facts: factsOf(input), offset });
-      if (input.bytes.length >= 20 && isInternal(i32(input.bytes, 12)))
-        this.hosts.add(i32(input.bytes, 12));
-      if (input.bytes.length > 2000) break;
+      at = offset + bytes.length + GUARD_BYTES;
+      this.batch.push({ input, offset });
+      this.noteHost(bytes);
+      if (input.inner !== undefined) this.noteHost(input.inner);
+      if (bytes.length > 2000) break;
     }
-    for (const world of this.worlds) this.place(world);
+    for (const world of this.worlds) world.place(this.batch);
   }
 
-  private place({ frames, fill }: World): void {
-    const { bytes, descriptors } = frames;
-    bytes.fill(fill);
-    this.batch.forEach(({ input, offset }, i) => {
-      bytes.set(input.bytes, offset);
-      const virtio = offset - VNET_HEADER_BYTES;
-      bytes.fill(0, virtio, offset);
-      bytes[virtio] = input.flags;
-      bytes[virtio + 1] = input.gsoType;
-      bytes[virtio + 4] = input.gsoSize;
-      bytes[virtio + 5] = input.gsoSize >> 8;
-      bytes[virtio + 6] = input.csumStart;
-      bytes[virtio + 7] = input.csumStart >> 8;
-      bytes[virtio + 8] = input.csumOffset;
-      bytes[virtio + 9] = input.csumOffset >> 8;
-      const d = i * DESCRIPTOR_WORDS;
-      descriptors[d] = offset;
-      descriptors[d + 1] = input.bytes.length;
-      descriptors[d + 2] = (input.gsoSize << 16) | (input.gsoType << 8) | input.flags;
-      descriptors[d + 3] = 0;
-    });
+  private noteHost(bytes: Uint8Array): void {
+    if (bytes.length < 20 || bytes[0] >> 4 !== 4) return;
+    const source = i32(bytes, 12);
+    if (isInternal(source)) this.hosts.add(source);
   }
 
   private process(): void {
+    const { batch } = this;
     const [a, b] = this.worlds;
-    const count = this.batch.length;
+    const count = batch.length;
     try {
       a.engine.process(count, this.now);
       b.engine.process(count, this.now);
@@ -203,113 +251,143 @@ class Twins {
     }
     if (a.frames.count !== b.frames.count) this.fail('the batches have different lengths');
     for (let i = 0; i < a.frames.count; i++) this.compareFrame(i);
-    this.compareSurroundings(a, this.untouched[0]);
-    this.compareSurroundings(b, this.untouched[1]);
+    if (!a.guardsAreIntact(batch) || !b.guardsAreIntact(batch))
+      this.fail('bytes outside every frame were written');
     for (let i = 0; i < a.frames.count; i++) this.judgeFrame(i);
+    a.wipe(batch);
+    b.wipe(batch);
   }
 
   /** Verdict, descriptor, virtio header and bytes must not depend on what lies around the packet. */
   private compareFrame(i: number): void {
     const [a, b] = this.worlds;
+    const da = a.frames.descriptors;
+    const db = b.frames.descriptors;
     const d = i * DESCRIPTOR_WORDS;
-    const verdict = a.frames.descriptors[d + 3];
-    if (verdict !== b.frames.descriptors[d + 3])
-      this.fail(`frame ${i}: verdicts ${verdict} and ${b.frames.descriptors[d + 3]}`);
+    const verdict = da[d + 3];
+    if (verdict !== db[d + 3]) this.fail(`frame ${i}: verdicts ${verdict} and ${db[d + 3]}`);
     if (verdict < 0) return;
     for (let word = 0; word < 3; word++)
-      if (a.frames.descriptors[d + word] !== b.frames.descriptors[d + word])
-        this.fail(`frame ${i}: descriptor word ${word} differs`);
-    const start = a.frames.descriptors[d] - VNET_HEADER_BYTES;
-    const end = a.frames.descriptors[d] + a.frames.descriptors[d + 1];
-    if (Buffer.compare(a.frames.bytes.subarray(start, end), b.frames.bytes.subarray(start, end)))
+      if (da[d + word] !== db[d + word]) this.fail(`frame ${i}: descriptor word ${word} differs`);
+    const outer = verdict === ENCAPSULATE ? IPV6_HEADER_BYTES : 0;
+    const start = da[d] - VNET_HEADER_BYTES - outer;
+    const end = da[d] + da[d + 1];
+    if (!areEqual(a.frames.bytes, b.frames.bytes, start, end))
       this.fail(`frame ${i}: the bytes that come out depend on what lies around the packet`);
-    if (i >= this.batch.length) return;
+    // What was put together from fragments of the tunnel has room of its own.
+    if (i >= this.batch.length || start >= READ_BYTES) return;
     const { offset, input } = this.batch[i];
     if (start < offset - HEADROOM_BYTES || end > offset + input.bytes.length)
       this.fail(`frame ${i}: the packet left its frame`);
   }
 
-  /** Everything between the frames and behind them is still what it was. */
-  private compareSurroundings({ frames }: World, untouched: Uint8Array): void {
-    let from = 0;
-    for (const { offset, input } of [...this.batch, undefined].map(
-      (sent) => sent ?? { offset: READ_BYTES + HEADROOM_BYTES, input: { bytes: [] } },
-    )) {
-      const to = offset - HEADROOM_BYTES;
-      if (Buffer.compare(frames.bytes.subarray(from, to), untouched.subarray(from, to)))
-        this.fail('bytes outside every frame were written');
-      from = offset + input.bytes.length;
-    }
-  }
-
   private judgeFrame(i: number): void {
-    const [{ frames, table }] = this.worlds;
-    const { result, batch } = this;
+    const [{ frames }] = this.worlds;
+    const { result, batch, variant } = this;
     const d = i * DESCRIPTOR_WORDS;
     const verdict = frames.descriptors[d + 3];
     const isAppended = i >= batch.length;
     if (verdict < 0) {
       result.dropped++;
-      result.reasons.set(~verdict, (result.reasons.get(~verdict) ?? 0) + 1);
+      this.reasons[~verdict]++;
       return;
     }
     if (isAppended) result.appended++;
-    else if (verdict === 1) result.answered++;
+    else if (verdict === ANSWERED) result.answered++;
     else result.forwarded++;
     const start = frames.descriptors[d];
-    const output = frames.bytes.slice(start, start + frames.descriptors[d + 1]);
-    const { set } = table.parts.ports;
-    // A frame that was appended belongs to some packet of the batch; it is judged as a sound fragment.
-    const sent = isAppended ? undefined : batch[i];
+    const output = copyOf(frames.bytes, start, start + frames.descriptors[d + 1]);
+    const input = isAppended ? UNKNOWN : this.effective(batch[i].input);
+    const facts = isAppended ? SOUND_FRAGMENT : input === UNKNOWN ? NOTHING_KNOWN : factsOf(input);
     const fault = faultOf(
-      sent?.input ?? batch[0].input,
-      sent?.facts ?? { isSound: true, isWhole: false, isRight: false, hasUdpSum: false },
+      input,
+      facts,
       output,
       frames.descriptors[d + 2] & 0xff,
-      (port) => set.numberOf(port) >= 0,
-      (address) => this.hosts.has(address),
+      this.isPort,
+      this.isKnownHost,
+      variant.line.sharedWithHost === true,
     );
     // The header checksum of a fragment that waited is as right as it came.
     if (fault !== undefined && !(isAppended && fault === 'a wrong header checksum'))
       this.fail(`frame ${i} came out with ${fault}\noutput:\n${hexDump(output)}`);
-    if (sent !== undefined) this.compareEndpoints(sent, output, verdict);
-    if (sent !== undefined && batch.length === 1) this.traffic.heard(output);
-    if (
-      batch.length === 1 &&
-      batch[0].input.datagram !== 0 &&
-      !this.spoiled.has(batch[0].input.datagram)
-    )
-      this.join(batch[0].input.datagram, output);
+    this.judgeTunnel(i, verdict, start, output);
+    this.collect(output);
+    if (isAppended) return;
+    if (input !== UNKNOWN) this.compareEndpoints(input.bytes, output, verdict);
+    if (batch.length === 1) this.traffic.heard(output);
+  }
+
+  /** The IPv4 packet that an input means: itself, or what it brings out of the tunnel. */
+  private effective(input: Input): Input {
+    const { bytes, flags } = input;
+    if (bytes.length < IPV6_HEADER_BYTES || bytes[0] >> 4 !== 6) return input;
+    const end = Math.min(bytes.length, IPV6_HEADER_BYTES + u16(bytes, 4));
+    if (bytes[6] === 4)
+      return { ...input, bytes: bytes.subarray(IPV6_HEADER_BYTES, end), flags: flags & 1 };
+    if (bytes[6] !== 44 || end < 48) return input;
+    const isAtomic = (u16(bytes, 42) & 0xfff9) === 0;
+    if (isAtomic) return { ...input, bytes: bytes.subarray(48, end), flags: 0 };
+    const { inner, outerDatagram } = input;
+    const isKnown = inner !== undefined && !this.spoiledOuter.has(outerDatagram ?? 0);
+    return isKnown ? { ...input, bytes: inner, flags: 0 } : UNKNOWN;
+  }
+
+  /** What leaves for the relay has its outer header where the line encapsulates here, and nowhere else; what came from it may be merged. */
+  private judgeTunnel(i: number, verdict: number, start: number, output: Uint8Array): void {
+    const [{ frames }] = this.worlds;
+    const { encapsulatesHere, ceAddress } = this.variant.line;
+    const leaves = i32(output, 12) === EXTERNAL && !isInternal(i32(output, 16));
+    const isOuter = verdict === ENCAPSULATE;
+    if (isOuter !== (encapsulatesHere === true && leaves))
+      this.fail(`frame ${i}: the verdict ${verdict} for what ${leaves ? 'leaves' : 'comes in'}`);
+    if (verdict === COALESCE) {
+      this.result.decapsulated++;
+      if (ceAddress === undefined) this.fail(`frame ${i}: there is no tunnel to come out of`);
+    }
+    if (!isOuter) return;
+    this.result.encapsulated++;
+    const { bytes } = frames;
+    const outer = start - VNET_HEADER_BYTES - IPV6_HEADER_BYTES;
+    let isRight = bytes[outer] >> 4 === 6 && bytes[outer + 6] === 4 && bytes[outer + 7] > 1;
+    if (((u16(bytes, outer) >> 4) & 0xff) !== output[1]) isRight = false;
+    for (let k = 0; k < 16; k++)
+      if (bytes[outer + 8 + k] !== CE[k] || bytes[outer + 24 + k] !== BR[k]) isRight = false;
+    if (!isRight) this.fail(`frame ${i}: a wrong outer header`);
   }
 
   /** An answer reaches the endpoint whose packets left under that external 5-tuple. */
-  private compareEndpoints({ input }: Sent, output: Uint8Array, verdict: number): void {
-    const hasPorts = output[9] !== 1 && (u16(output, 6) & 0x1fff) === 0;
-    if (verdict !== 0 || !hasPorts) return;
+  private compareEndpoints(input: Uint8Array, output: Uint8Array, verdict: number): void {
+    const protocol = output[9];
+    if (verdict === ANSWERED || protocol === 1 || (u16(output, 6) & 0x1fff) !== 0) return;
     const { endpoints } = this;
     const l4 = headerBytes(output);
-    const protocol = output[9];
     const from = i32(output, 12);
     const to = i32(output, 16);
-    const isOut = from === EXTERNAL && i32(input.bytes, 12) !== EXTERNAL;
+    const isOut = from === EXTERNAL && i32(input, 12) !== EXTERNAL;
+    const fromPort = u16(output, l4);
+    const toPort = u16(output, l4 + 2);
     if (isOut && !isInternal(to)) {
-      const key = `${protocol} ${u16(output, l4)} ${to} ${u16(output, l4 + 2)}`;
-      if (endpoints.size >= ENDPOINTS_MAX) endpoints.clear();
-      endpoints.set(key, `${i32(input.bytes, 12)}:${u16(input.bytes, l4)}`);
+      endpoints.note(protocol, fromPort, to, toPort, i32(input, 12), u16(input, l4));
     } else if (!isOut && isInternal(to)) {
-      const externalPort = u16(input.bytes, l4 + 2);
+      const externalPort = u16(input, l4 + 2);
       const { sessions } = this.worlds[0].table.parts;
-      if (sessions.findExternal((externalPort << 16) | protocol, from, u16(output, l4)) < 0) return;
-      const key = `${protocol} ${externalPort} ${from} ${u16(output, l4)}`;
-      const known = endpoints.get(key);
-      if (known !== undefined && known !== `${to}:${u16(output, l4 + 2)}`)
-        this.fail(`delivered to ${to}:${u16(output, l4 + 2)}, and ${known} had sent`);
+      if (sessions.findExternal((externalPort << 16) | protocol, from, fromPort) < 0) return;
+      const known = endpoints.find(protocol, externalPort, from, fromPort);
+      if (known < 0) return;
+      const address = endpoints.address(known);
+      const port = endpoints.port(known);
+      if (address !== to || port !== toPort)
+        this.fail(`delivered to ${to}:${toPort}, and ${address}:${port} had sent`);
     }
   }
 
   /** Collects the fragments of a datagram; when they are a whole packet its checksum must be right. */
-  private join(datagram: number, output: Uint8Array): void {
-    const { datagrams } = this;
+  private collect(output: Uint8Array): void {
+    const { datagrams, batch } = this;
+    const { datagram } = batch[0].input;
+    if (batch.length !== 1 || datagram <= this.datagramsForgotten) return;
+    if (this.spoiled.has(datagram)) return;
     if (output[9] === 1 && output[headerBytes(output)] === 3) return;
     const parts = datagrams.get(datagram) ?? [];
     parts.push(output);
@@ -341,7 +419,29 @@ class Twins {
 
   private advance(now: number): void {
     this.now = now;
-    for (const world of this.worlds) world.engine.advance(now);
+    this.worlds[0].engine.advance(now);
+    this.worlds[1].engine.advance(now);
+  }
+
+  /** Both processes end, and after a while others take over. What they knew of fragments is gone. */
+  private restart(): void {
+    const { dice } = this;
+    this.now += dice.chance(80) ? dice.below(3000) : dice.below(600_000);
+    for (const world of this.worlds) {
+      const before = snapshotOf(world.table);
+      const restored = world.restart(this.now);
+      const loss = lossOf(before, world.table, restored);
+      if (loss !== undefined) this.fail(`after a restart ${loss}`);
+    }
+    this.datagrams.clear();
+    this.datagramsForgotten = this.datagramMax;
+    this.result.restarts++;
+    this.check();
+  }
+
+  private lookEverywhere(): void {
+    for (const world of this.worlds)
+      if (!world.isWiped()) this.fail('bytes outside every frame were written', WriteFarAway);
   }
 
   private check(): void {
@@ -353,7 +453,7 @@ class Twins {
 
   /** After the longest timer nothing may be left. */
   private checkEverythingEnds(): void {
-    for (let i = 0; i < EVERYTHING_OVER_SECONDS; i++) this.advance(this.now + 1000);
+    for (let i = 0; i < 4; i++) this.advance(this.now + EVERYTHING_OVER_MS);
     this.check();
     const { sessions, mappings, remotes, ports, permits } = this.worlds[0].table.parts;
     const left = {
@@ -362,12 +462,20 @@ class Twins {
       remotes: remotes.count,
       rows: remotes.rowCount - remotes.freeRowCount,
       permits: permits.count,
-      owned: ports.ownedCount.reduce((sum, count) => sum + count, 0),
-      used: ports.usedCount.reduce((sum, count) => sum + count, 0),
+      owned: ports.ownedCount.reduce((total, count) => total + count, 0),
+      used: ports.usedCount.reduce((total, count) => total + count, 0),
     };
     for (const [name, count] of Object.entries(left))
       if (count !== 0) this.fail(`${count} ${name} are left after every timer has run out`);
   }
+}
+
+/** True if both hold the same bytes from `start` to `end`. */
+function areEqual(a: Uint8Array, b: Uint8Array, start: number, end: number): boolean {
+  if (end - start > 2048)
+    return Buffer.compare(a.subarray(start, end), b.subarray(start, end)) === 0;
+  for (let at = start; at < end; at++) if (a[at] !== b[at]) return false;
+  return true;
 }
 
 /** The packet that the fragments make, or undefined while some are missing or overlap. */

@@ -3,17 +3,19 @@
  * and collide; and the variants of it that a seed chooses from.
  */
 import { Engine } from '../../core/engine.ts';
-import { Frames } from '../../core/frames.ts';
-import { Arena, arenaBytes, IDENTITY_WORDS } from '../../core/table/arena.ts';
+import { DESCRIPTOR_WORDS, Frames, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/frames.ts';
+import { Arena, type ArenaShape, arenaBytes, IDENTITY_WORDS } from '../../core/table/arena.ts';
 import { NatTable } from '../../core/table/nat-table.ts';
 import { makeParts } from '../../core/table/parts.ts';
 import { PortSet } from '../../core/table/port-set.ts';
 import { RandomSource } from '../../core/table/random.ts';
+import type { Restored } from '../../core/table/restore.ts';
 import type { LanNetwork, Line } from '../../core/translate/context.ts';
 import { parseIpv4 } from '../../core/wire/ipv4.ts';
 import { standardPolicy } from '../../policies/standard.ts';
 import { put16, sum } from './build.ts';
 import { Dice } from './dice.ts';
+import type { Input } from './input.ts';
 
 export const EXTERNAL = parseIpv4('203.0.113.5');
 export const CE = Uint8Array.from([
@@ -31,7 +33,8 @@ export const LANS: readonly LanNetwork[] = [
 ];
 
 export const isInternal = (address: number): boolean =>
-  LANS.some((lan) => ((address ^ lan.address) & lan.mask) === 0);
+  ((address ^ LANS[0].address) & LANS[0].mask) === 0 ||
+  ((address ^ LANS[1].address) & LANS[1].mask) === 0;
 
 export const isGateway = (address: number): boolean =>
   LANS.some((lan) => lan.gatewayAddress === address);
@@ -77,7 +80,9 @@ export function chooseVariant(seed: number): Variant {
       restoreHopsInbound: dice.below(2),
       isShared: dice.chance(70),
       fragmentsHere: dice.chance(70),
-      ...(isTunnel ? { ceAddress: CE, brAddress: BR } : {}),
+      ...(isTunnel
+        ? { ceAddress: CE, brAddress: BR, encapsulatesHere: dice.chance(50) }
+        : { sharedWithHost: dice.chance(50) }),
     },
   };
 }
@@ -87,6 +92,14 @@ export const READ_BYTES = 1 << 17;
 const SPARE_BYTES = 1 << 17;
 const FRAMES_MAX = 16;
 const SPARE_FRAMES = 128;
+/** Between the frames of a batch, in front of the first and behind the last one: looked at after each batch. */
+export const GUARD_BYTES = 64;
+
+/** A packet, and where it stands in the batch. */
+export interface Placed {
+  input: Input;
+  offset: number;
+}
 
 /** What the addon does in C: sums from `start` to the end of the packet, if the field lies inside. */
 function complete(
@@ -102,26 +115,114 @@ function complete(
   return true;
 }
 
-/** An engine over plain memory; `fill` is what lies around the packets. */
+/**
+ * An engine over plain memory; `fill` is what lies around the packets. Between two batches the whole buffer holds nothing else: a batch
+ * is put into it, looked at, and wiped out again, so that 300 bytes are touched per packet and not 256 KB.
+ */
 export class World {
-  readonly table: NatTable;
-  readonly engine: Engine;
+  table: NatTable;
+  engine: Engine;
   readonly frames = new Frames(READ_BYTES, FRAMES_MAX, SPARE_BYTES, SPARE_FRAMES);
   readonly arenaBytes: Uint8Array;
-  readonly fill: number;
+  readonly variant: Variant;
+  private readonly set: PortSet;
+  private readonly shape: ArenaShape;
+  private readonly buffer: ArrayBuffer;
+  private readonly dice: Dice;
+  private readonly fill: number;
+  private readonly untouched: Uint8Array;
 
   constructor(variant: Variant, seed: number, fill: number, nowMs: number) {
-    const set = new PortSet(variant.ports);
-    const shape = { capacity: variant.capacity, portCount: set.count, externalCount: 1 };
-    const buffer = new ArrayBuffer(arenaBytes(shape));
-    const arena = new Arena(buffer, shape);
+    this.variant = variant;
+    this.set = new PortSet(variant.ports);
+    this.shape = { capacity: variant.capacity, portCount: this.set.count, externalCount: 1 };
+    this.buffer = new ArrayBuffer(arenaBytes(this.shape));
+    this.arenaBytes = new Uint8Array(this.buffer);
+    this.dice = new Dice(seed ^ 0x454e4749);
+    const arena = new Arena(this.buffer, this.shape);
     arena.format(nowMs, [EXTERNAL], new Int32Array(IDENTITY_WORDS));
-    const dice = new Dice(seed ^ 0x454e4749);
-    const parts = makeParts(arena, set, new RandomSource((words) => dice.fill(words)));
-    this.table = new NatTable(parts, standardPolicy(variant.preset), nowMs);
-    this.engine = new Engine(this.table, variant.line, LANS, this.frames, complete);
-    this.arenaBytes = new Uint8Array(buffer);
+    this.table = this.makeTable(arena, nowMs);
+    this.engine = this.makeEngine();
     this.fill = fill;
     this.frames.bytes.fill(fill);
+    this.untouched = this.frames.bytes.slice();
+  }
+
+  /** Another process over the same arena: tables and engine are made anew, as the gateway's worker does it. */
+  restart(nowMs: number): Restored {
+    this.table = this.makeTable(new Arena(this.buffer, this.shape), nowMs);
+    const restored = this.table.restore();
+    this.engine = this.makeEngine();
+    return restored;
+  }
+
+  private makeTable(arena: Arena, nowMs: number): NatTable {
+    const random = new RandomSource((words) => this.dice.fill(words));
+    const parts = makeParts(arena, this.set, random);
+    return new NatTable(parts, standardPolicy(this.variant.preset), nowMs);
+  }
+
+  private makeEngine(): Engine {
+    return new Engine(this.table, this.variant.line, LANS, this.frames, complete);
+  }
+
+  /** Puts a batch into the buffer. */
+  place(batch: readonly Placed[]): void {
+    const { bytes, descriptors } = this.frames;
+    for (let i = 0; i < batch.length; i++) {
+      const { input, offset } = batch[i];
+      bytes.set(input.bytes, offset);
+      const virtio = offset - VNET_HEADER_BYTES;
+      bytes[virtio] = input.flags;
+      bytes[virtio + 1] = input.gsoType;
+      bytes[virtio + 2] = 0;
+      bytes[virtio + 3] = 0;
+      bytes[virtio + 4] = input.gsoSize;
+      bytes[virtio + 5] = input.gsoSize >> 8;
+      bytes[virtio + 6] = input.csumStart;
+      bytes[virtio + 7] = input.csumStart >> 8;
+      bytes[virtio + 8] = input.csumOffset;
+      bytes[virtio + 9] = input.csumOffset >> 8;
+      bytes[virtio + 10] = 0;
+      bytes[virtio + 11] = 0;
+      const d = i * DESCRIPTOR_WORDS;
+      descriptors[d] = offset;
+      descriptors[d + 1] = input.bytes.length;
+      descriptors[d + 2] = (input.gsoSize << 16) | (input.gsoType << 8) | input.flags;
+      descriptors[d + 3] = 0;
+    }
+  }
+
+  /** True if the guards next to the frames are what they were. */
+  guardsAreIntact(batch: readonly Placed[]): boolean {
+    let from = batch[0].offset - HEADROOM_BYTES - GUARD_BYTES;
+    for (const { input, offset } of batch) {
+      if (!this.isUntouched(from, offset - HEADROOM_BYTES)) return false;
+      from = offset + input.bytes.length;
+    }
+    return this.isUntouched(from, from + GUARD_BYTES);
+  }
+
+  private isUntouched(from: number, to: number): boolean {
+    const { fill } = this;
+    const { bytes } = this.frames;
+    for (let at = from; at < to; at++) if (bytes[at] !== fill) return false;
+    return true;
+  }
+
+  /** Takes the batch, and what the engine appended, out of the buffer again. */
+  wipe(batch: readonly Placed[]): void {
+    const { bytes, descriptors, count } = this.frames;
+    const last = batch[batch.length - 1];
+    bytes.fill(this.fill, batch[0].offset - HEADROOM_BYTES, last.offset + last.input.bytes.length);
+    let usesSpare = count > batch.length;
+    for (let i = 0; i < batch.length; i++)
+      if (descriptors[i * DESCRIPTOR_WORDS] >= READ_BYTES) usesSpare = true;
+    if (usesSpare) bytes.fill(this.fill, READ_BYTES);
+  }
+
+  /** True if nothing was left anywhere in the buffer. Between two batches only. */
+  isWiped(): boolean {
+    return Buffer.compare(this.frames.bytes, this.untouched) === 0;
   }
 }
