@@ -27,7 +27,8 @@ const INTERFACE_NAME_MAX = 15;
 type Check<T> = (value: T) => Complaint | undefined;
 
 /** A text that `check` accepts. */
-export const text = (check: Check<string>) => z.string().check((ctx) => complain(ctx, check(ctx.value)));
+export const text = (check: Check<string>) =>
+  z.string().check((ctx) => complain(ctx, check(ctx.value)));
 export const integer = (least: number, most: number) =>
   z.number().check((ctx) => complain(ctx, integerProblem(ctx.value, least, most)));
 
