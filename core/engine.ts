@@ -5,7 +5,8 @@
  *   classify ──┤ to EXTERNAL ───────▶ inbound            WAN to LAN
  *              └ else ──────────────▶ outbound           LAN to WAN
  *
- * One TUN carries both directions: the destination tells them apart. Lengths are checked here, once; the functions behind rely on it.
+ * One TUN carries both directions: the destination tells them apart. A packet from our own external address is a loop, unless the address is
+ * shared and the port a neighbour's. Lengths are checked here, once; the functions behind rely on it.
  * Pure: bytes and numbers in, bytes and verdicts out; the clock is passed in.
  */
 import {
@@ -18,7 +19,12 @@ import {
 import { COUNTER_DROPS, Counter } from './table/counters.ts';
 import type { NatTable } from './table/nat-table.ts';
 import { type CompleteChecksum, Context, type LanNetwork, type Line } from './translate/context.ts';
-import { DECAPSULATED, encapsulateBatch, makeOuterHeader } from './translate/encapsulate.ts';
+import {
+  DECAPSULATED,
+  encapsulateBatch,
+  encapsulateForNeighbours,
+  makeOuterHeader,
+} from './translate/encapsulate.ts';
 import { afterFirst, beforeFirst, laterFragment } from './translate/fragments.ts';
 import { towardsOwnAddress } from './translate/hairpin.ts';
 import { orTheHosts } from './translate/host.ts';
@@ -43,6 +49,8 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from './wire/ipv4.ts';
+import { IPV6_ADDRESS_BYTES } from './wire/ipv6.ts';
+import { NO_PORT, portOfSource } from './wire/ports.ts';
 import { TCP_HEADER_BYTES, tcpHeaderBytes } from './wire/tcp.ts';
 import { UDP_HEADER_BYTES } from './wire/udp.ts';
 
@@ -51,6 +59,8 @@ export class Engine {
   private readonly ctx: Context;
   /** On a line whose packets for the relay are encapsulated here. */
   private readonly outerHeader: Uint8Array | undefined;
+  /** On a line in a mesh: the same for neighbours, without their address. */
+  private readonly neighbourHeader: Uint8Array | undefined;
 
   /** @param frames the batch registered with the device; @param lans most specific first */
   constructor(
@@ -66,6 +76,8 @@ export class Engine {
     const { ceAddress, brAddress } = line;
     if (line.encapsulatesHere && ceAddress !== undefined && brAddress !== undefined)
       this.outerHeader = makeOuterHeader(ceAddress, brAddress);
+    if (this.ctx.mesh !== undefined && ceAddress !== undefined)
+      this.neighbourHeader = makeOuterHeader(ceAddress, new Uint8Array(IPV6_ADDRESS_BYTES));
   }
 
   /** Gives each frame of the batch its verdict; may append frames, so the batch is `frames.count` long after it. @param nowMs boot-time clock */
@@ -78,6 +90,8 @@ export class Engine {
       const descriptor = i * DESCRIPTOR_WORDS;
       descriptors[descriptor + FRAME_VERDICT] = translate(ctx, descriptor);
     }
+    if (ctx.mesh !== undefined && this.neighbourHeader !== undefined)
+      encapsulateForNeighbours(ctx, ctx.mesh, this.neighbourHeader);
     if (this.outerHeader !== undefined) encapsulateBatch(ctx, this.outerHeader);
     ctx.counters[Counter.Batches]++;
   }
@@ -87,7 +101,9 @@ export class Engine {
     this.table.advance(nowMs);
     const lost = this.ctx.fragments.takeLost(this.table.tick);
     if (lost > 0) this.ctx.counters[COUNTER_DROPS + Drop.FragmentWithoutFirst] += lost;
-    const lostOuter = this.ctx.reassembly?.takeLost(this.table.tick) ?? 0;
+    const { reassembly, mesh } = this.ctx;
+    let lostOuter = reassembly?.takeLost(this.table.tick) ?? 0;
+    lostOuter += mesh?.reassembly.takeLost(this.table.tick) ?? 0;
     if (lostOuter > 0) this.ctx.counters[COUNTER_DROPS + Drop.TunnelReassembly] += lostOuter;
   }
 }
@@ -113,8 +129,9 @@ function translate(ctx: Context, descriptor: number): number {
 
   const { line } = ctx;
   const source = readI32(bytes, at + IPV4_SOURCE);
-  if (source === line.externalAddress) return ctx.drop(Drop.LoopedOwnSource);
   const toUs = readI32(bytes, at + IPV4_DESTINATION) === line.externalAddress;
+  if (source === line.externalAddress && !(toUs && isNeighbours(ctx, at, total)))
+    return ctx.drop(Drop.LoopedOwnSource);
   const isInbound = toUs && ctx.lanOf(source) < 0;
 
   const fragment = readU16(bytes, at + IPV4_FRAGMENT) & IPV4_FRAGMENT_BITS;
@@ -130,6 +147,15 @@ function translate(ctx: Context, descriptor: number): number {
   else verdict = outbound(ctx, descriptor, at, l4, l4Bytes, line.mtu, line.restoreHopsOutbound);
   if (fragment !== 0) afterFirst(ctx, descriptor, verdict, isInbound);
   return verdict;
+}
+
+/** True if a packet from our external address is a neighbour's, who shares it: its port is not ours, or it is a fragment without one. */
+function isNeighbours(ctx: Context, at: number, total: number): boolean {
+  const { bytes } = ctx.frames;
+  if (!ctx.line.isShared) return false;
+  if ((readU16(bytes, at + IPV4_FRAGMENT) & IPV4_OFFSET_BITS) !== 0) return true;
+  const port = portOfSource(bytes, at, at + total);
+  return port !== NO_PORT && ctx.parts.ports.set.numberOf(port) < 0;
 }
 
 /** The verdict on an IPv6 packet; what was inside is an IPv4 packet to us, and the engine begins anew with it. */

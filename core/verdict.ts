@@ -46,6 +46,7 @@ export const Drop = {
   FragmentRoom: 28,
   TunnelReassembly: 29,
   TunnelCongestion: 30,
+  TunnelSourceSpoofed: 31,
 } as const;
 
 export type DropReason = (typeof Drop)[keyof typeof Drop];
@@ -130,6 +131,10 @@ export const DROP_MEANING: readonly (readonly [name: keyof typeof Drop, meaning:
   [
     'TunnelCongestion',
     'The tunnel marked congestion, and the packet inside cannot carry the mark (RFC 6040).',
+  ],
+  [
+    'TunnelSourceSpoofed',
+    'A tunnel packet from neither the relay nor the neighbour who owns the source inside (RFC 7597).',
   ],
 ];
 

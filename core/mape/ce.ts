@@ -113,9 +113,13 @@ export function ipv4OfPrefix(rule: MapRule, prefix: Uint8Array): number {
 /**
  * The PSID in force for `prefix`: the explicit one, that of the EA bits, or 0 where there is none.
  */
-export function psidOfPrefix(rule: MapRule, prefix: Uint8Array): number {
+export const psidOfPrefix = (rule: MapRule, prefix: Uint8Array): number =>
+  psidOfPrefixAt(rule, prefix, 0);
+
+/** The same for an address, or a prefix, that stands at `at`. */
+export function psidOfPrefixAt(rule: MapRule, bytes: Uint8Array, at: number): number {
   if (rule.psid !== PSID_FROM_EA) return rule.psid;
-  return readBits(prefix, 0, rule.ipv6Length + suffixBits(rule), eaPsidBits(rule));
+  return readBits(bytes, at, rule.ipv6Length + suffixBits(rule), eaPsidBits(rule));
 }
 
 /**

@@ -10,11 +10,14 @@
  * source; else the packet is spoofed and dropped. Packets from the BR are not checked so: their
  * inner source is the Internet.
  *
+ * A fragment that is not the first of its packet holds no port. Its outer source names a PSID, and
+ * the rest of the address must fit to that.
+ *
  * Nothing here allocates; it may run once a packet on a mesh line.
  */
 import { type IidFormat, writeCeAddress } from './address.ts';
 import { IPV6_BYTES, ipv4Mask, prefixMatches } from './bits.ts';
-import { writeEndUserPrefix } from './ce.ts';
+import { psidOfPrefixAt, writeEndUserPrefix } from './ce.ts';
 import { portIsAssigned, psidOfPort } from './psid.ts';
 import {
   assignedIpv4Length,
@@ -75,22 +78,36 @@ export function writeNeighbourAddress(
   port: number,
   format: IidFormat,
 ): boolean {
-  const psidBits = rulePsidBits(rule);
-  let psid = 0;
-  if (psidBits > 0) {
-    const offsetBits = ruleOffsetBits(rule);
-    if (!portIsAssigned(port, offsetBits)) return false;
-    psid = psidOfPort(port, offsetBits, psidBits);
-    if (rule.psid !== PSID_FROM_EA && rule.psid !== psid) return false;
-  }
+  const psid = psidOfOwner(rule, port);
+  if (psid < 0) return false;
+  writeAddressOfPsid(out, at, rule, ipv4, psid, format);
+  return true;
+}
+
+/** The PSID of the CE that owns `port` (0 where addresses are not shared), or -1 if nobody does. */
+function psidOfOwner(rule: MapRule, port: number): number {
   // Under an explicit PSID the EA bits hold no PSID that follows from the port, so such a rule
   // names no neighbour.
-  if (rule.psid !== PSID_FROM_EA && eaPsidBits(rule) > 0) return false;
+  if (rule.psid !== PSID_FROM_EA && eaPsidBits(rule) > 0) return -1;
+  const psidBits = rulePsidBits(rule);
+  if (psidBits === 0) return 0;
+  const offsetBits = ruleOffsetBits(rule);
+  if (!portIsAssigned(port, offsetBits)) return -1;
+  const psid = psidOfPort(port, offsetBits, psidBits);
+  return rule.psid === PSID_FROM_EA || rule.psid === psid ? psid : -1;
+}
 
+function writeAddressOfPsid(
+  out: Uint8Array,
+  at: number,
+  rule: MapRule,
+  ipv4: number,
+  psid: number,
+  format: IidFormat,
+): void {
   writeEndUserPrefix(prefixScratch, 0, rule, ipv4, psid);
   const owned = ipv4 & ipv4Mask(assignedIpv4Length(rule));
   writeCeAddress(out, at, prefixScratch, endUserPrefixLength(rule), owned, psid, format);
-  return true;
 }
 
 /**
@@ -110,8 +127,28 @@ export function checkSource(
   if (!writeNeighbourAddress(addressScratch, 0, rule, ipv4, port, format)) {
     return SourceCheck.PortUnassigned;
   }
-  for (let n = 0; n < IPV6_BYTES; n++) {
-    if (outer[at + n] !== addressScratch[n]) return SourceCheck.AddressDiffers;
-  }
-  return SourceCheck.Fits;
+  return isScratch(outer, at) ? SourceCheck.Fits : SourceCheck.AddressDiffers;
+}
+
+/**
+ * As `checkSource`, for a later fragment, which holds no port: the PSID is the one that the outer
+ * source itself names.
+ */
+export function checkSourceOfLaterFragment(
+  rule: MapRule,
+  format: IidFormat,
+  outer: Uint8Array,
+  at: number,
+  ipv4: number,
+): SourceCheckResult {
+  if (!prefixMatches(outer, at, rule.ipv6, rule.ipv6Length)) return SourceCheck.Ipv6OutsideRule;
+  if (!ruleCoversIpv4(rule, ipv4)) return SourceCheck.Ipv4OutsideRule;
+  if (rule.psid !== PSID_FROM_EA && eaPsidBits(rule) > 0) return SourceCheck.PortUnassigned;
+  writeAddressOfPsid(addressScratch, 0, rule, ipv4, psidOfPrefixAt(rule, outer, at), format);
+  return isScratch(outer, at) ? SourceCheck.Fits : SourceCheck.AddressDiffers;
+}
+
+function isScratch(outer: Uint8Array, at: number): boolean {
+  for (let n = 0; n < IPV6_BYTES; n++) if (outer[at + n] !== addressScratch[n]) return false;
+  return true;
 }

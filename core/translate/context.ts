@@ -7,6 +7,7 @@ import { COUNTER_DROPS, Counter } from '../table/counters.ts';
 import { FragmentTable } from '../table/fragment-table.ts';
 import type { NatTable } from '../table/nat-table.ts';
 import type { TableParts } from '../table/parts.ts';
+import { Mesh, type MeshRules } from './mesh.ts';
 import { Reassembly } from './reassembly.ts';
 
 /** The WAN line as the packet path sees it. Addresses are signed 32-bit numbers. */
@@ -29,6 +30,8 @@ export interface Line {
   /** Tunnel endpoints, 16 bytes each; absent on a line without a tunnel. */
   ceAddress?: Uint8Array;
   brAddress?: Uint8Array;
+  /** Neighbours are reached directly, and may send directly. */
+  mesh?: MeshRules;
 }
 
 /** A network of a LAN, and the gateway's own address there. Most specific first. */
@@ -63,6 +66,8 @@ export class Context {
   readonly fragments: FragmentTable;
   /** On a line with a tunnel. */
   readonly reassembly: Reassembly | undefined;
+  /** On a line in a mesh. */
+  readonly mesh: Mesh | undefined;
   readonly completeChecksum: CompleteChecksum;
   frames: Frames = new Frames(0, 0);
   /** The identification that the next outbound packet without DF gets; changes with each. */
@@ -78,7 +83,10 @@ export class Context {
   ) {
     this.completeChecksum = completeChecksum;
     this.fragments = new FragmentTable(table.parts.random.next());
-    this.reassembly = line.ceAddress === undefined ? undefined : new Reassembly();
+    const { ceAddress, mesh } = line;
+    this.reassembly = ceAddress === undefined ? undefined : new Reassembly();
+    const inMesh = ceAddress !== undefined && mesh !== undefined;
+    this.mesh = inMesh ? new Mesh(mesh, ceAddress) : undefined;
     this.identification = table.parts.random.next() & 0xffff;
     this.table = table;
     this.parts = table.parts;

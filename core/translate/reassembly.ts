@@ -4,12 +4,12 @@
  *
  *   fragment:   | IPv6 40 | next header 4, 0, offset<<3 | M, identification | part of the IPv4 packet |
  *
- *   slot:       65,535 bytes, a bit for each 8 of them, and 8 words:
+ *   slot:       65,535 bytes, a bit for each 8 of them, and 12 words:
  *               0 state  1 identification  2 tick of the first  3 length of the whole (-1: not known)  4 bytes here
- *               5 fragments here  6 ECN of all together  7 end of the farthest one
+ *               5 fragments here  6 ECN of all together  7 end of the farthest one  8 … 11 source address
  *
- * Fixed in memory and time: 16 slots for 10 s each; a seventeenth packet takes the place of the oldest. Source and destination are always
- * relay and CE, so the identification alone is the key.
+ * Fixed in memory and time: 16 slots for 10 s each; a seventeenth packet takes the place of the oldest. The destination is always the CE,
+ * so source and identification are the key. Neighbours in a mesh have slots of their own: what they send takes none from the relay.
  *
  * RFC 5722: when two fragments overlap, the packet is discarded with all that still comes of it. An atomic fragment (RFC 6946) needs no
  * slot. ECN of the whole (RFC 3168 section 5.3): congestion if one fragment has it.
@@ -24,13 +24,15 @@ import {
   FRAGMENT_MORE,
   FRAGMENT_OFFSET,
   FRAGMENT_OFFSET_BITS,
+  IPV6_ADDRESS_BYTES,
   IPV6_HEADER_BYTES,
   IPV6_PAYLOAD_LENGTH,
+  IPV6_SOURCE,
   ipv6Ecn,
   NEXT_HEADER_IPV4,
 } from '../wire/ipv6.ts';
 import type { Context } from './context.ts';
-import { acceptInner } from './encapsulate.ts';
+import { acceptInner, FROM_RELAY } from './encapsulate.ts';
 
 export const SLOTS = 16;
 const TIMEOUT_TICKS = 10 * TICKS_PER_SECOND;
@@ -40,7 +42,7 @@ const UNIT_BYTES = 8;
 const UNIT_WORDS = SLOT_BYTES / UNIT_BYTES / 32;
 const CONGESTION = 3;
 
-const WORDS = 8;
+const WORDS = 12;
 const STATE = 0;
 const ID = 1;
 const TICK = 2;
@@ -49,6 +51,8 @@ const HERE = 4;
 const FRAGMENTS = 5;
 const ECN = 6;
 const FARTHEST = 7;
+const SOURCE = 8;
+const SOURCE_WORDS = IPV6_ADDRESS_BYTES / 4;
 
 const FREE = 0;
 const COLLECTING = 1;
@@ -56,8 +60,8 @@ const COLLECTING = 1;
 const DISCARDED = 2;
 
 /** What `add` answers besides a slot. */
-const HELD = -1;
-const REFUSED = -2;
+export const HELD = -1;
+export const REFUSED = -2;
 
 export class Reassembly {
   private readonly words = new Int32Array(SLOTS * WORDS);
@@ -70,10 +74,12 @@ export class Reassembly {
 
   /**
    * Takes the part of a packet: `length` bytes at `from`, which stand at `offset` of the whole.
+   * @param source where the IPv6 source address stands in `bytes`
    * @returns the slot if the packet is whole now (to be released by `take`), HELD, or REFUSED
    */
   add(
     bytes: Uint8Array,
+    source: number,
     from: number,
     length: number,
     id: number,
@@ -82,7 +88,7 @@ export class Reassembly {
     ecn: number,
     tick: number,
   ): number {
-    const slot = this.slotOf(id, tick);
+    const slot = this.slotOf(bytes, source, id, tick);
     const { words } = this;
     const w = slot * WORDS;
     const end = offset + length;
@@ -133,12 +139,18 @@ export class Reassembly {
   }
 
   /** The slot in which this packet is collected; a new one if there is none. */
-  private slotOf(id: number, tick: number): number {
+  private slotOf(bytes: Uint8Array, source: number, id: number, tick: number): number {
     const { words } = this;
     let best = 0;
     for (let slot = 0; slot < SLOTS; slot++) {
       const w = slot * WORDS;
-      if (words[w + STATE] !== FREE && words[w + ID] === id && !this.isOld(w, tick)) return slot;
+      if (
+        words[w + STATE] !== FREE &&
+        words[w + ID] === id &&
+        !this.isOld(w, tick) &&
+        this.isFrom(w, bytes, source)
+      )
+        return slot;
       const b = best * WORDS;
       if (words[b + STATE] === FREE) continue;
       if (words[w + STATE] === FREE || words[w + TICK] < words[b + TICK]) best = slot;
@@ -153,10 +165,17 @@ export class Reassembly {
     words[w + FRAGMENTS] = 0;
     words[w + ECN] = -1;
     words[w + FARTHEST] = 0;
+    for (let i = 0; i < SOURCE_WORDS; i++) words[w + SOURCE + i] = readI32(bytes, source + i * 4);
     const first = best * UNIT_WORDS;
     for (let i = 0; i < UNIT_WORDS; i++) this.units[first + i] = 0;
     this.used++;
     return best;
+  }
+
+  private isFrom(w: number, bytes: Uint8Array, source: number): boolean {
+    for (let i = 0; i < SOURCE_WORDS; i++)
+      if (this.words[w + SOURCE + i] !== readI32(bytes, source + i * 4)) return false;
+    return true;
   }
 
   /** True if a fragment that ends at `end` agrees with what is known of the length. */
@@ -198,17 +217,27 @@ export class Reassembly {
 }
 
 /**
- * Deals with an outer fragment from the relay to us.
- * @param at offset of the IPv6 header; @param length bytes of the frame
+ * Deals with an outer fragment to us.
+ * @param at offset of the IPv6 header; @param length bytes of the frame; @param neighbour as of `decapsulate`
  * @returns DECAPSULATED when the frame holds the whole IPv4 packet, else a verdict
  */
-export function reassemble(ctx: Context, descriptor: number, at: number, length: number): number {
-  const { frames, reassembly, table } = ctx;
+export function reassemble(
+  ctx: Context,
+  descriptor: number,
+  at: number,
+  length: number,
+  neighbour: number,
+): number {
+  const { frames, table, mesh } = ctx;
   const { bytes, descriptors } = frames;
   const payload = readU16(bytes, at + IPV6_PAYLOAD_LENGTH);
   const size = payload - FRAGMENT_HEADER_BYTES;
   if (size < 0 || IPV6_HEADER_BYTES + payload > length) return ctx.drop(Drop.TruncatedHeader);
   const header = at + IPV6_HEADER_BYTES;
+  // Strangers get no slot: what they send is told from a neighbour's before it is kept.
+  if (neighbour !== FROM_RELAY && mesh?.mayBeNeighbour(bytes, neighbour) !== true)
+    return ctx.drop(Drop.TunnelSourceSpoofed);
+  const reassembly = neighbour === FROM_RELAY ? ctx.reassembly : mesh?.reassembly;
   if (bytes[header] !== NEXT_HEADER_IPV4 || reassembly === undefined)
     return ctx.drop(Drop.TunnelPacketNotAccepted);
 
@@ -220,11 +249,12 @@ export function reassemble(ctx: Context, descriptor: number, at: number, length:
   // A fragment's transport checksum is complete: the virtio header says nothing of use.
   if (offset === 0 && isLast) {
     for (let i = part - VNET_HEADER_BYTES; i < part; i++) bytes[i] = 0;
-    return uncover(ctx, descriptor, part, size, ecn);
+    return uncover(ctx, descriptor, part, size, ecn, neighbour);
   }
 
   const id = readI32(bytes, header + FRAGMENT_ID);
-  const slot = reassembly.add(bytes, part, size, id, offset, isLast, ecn, table.tick);
+  const source = at + IPV6_SOURCE;
+  const slot = reassembly.add(bytes, source, part, size, id, offset, isLast, ecn, table.tick);
   if (slot === REFUSED) return ctx.drop(Drop.TunnelReassembly);
   // Not counted now: it is when the rest does not come.
   if (slot === HELD) return ~Drop.TunnelReassembly;
@@ -235,13 +265,20 @@ export function reassemble(ctx: Context, descriptor: number, at: number, length:
   reassembly.free(slot);
   if (to < 0) return ctx.drop(Drop.TunnelReassembly);
   descriptors[descriptor + FRAME_OFFLOAD] = 0;
-  return uncover(ctx, descriptor, to, whole, ecnOfAll);
+  return uncover(ctx, descriptor, to, whole, ecnOfAll, neighbour);
 }
 
-function uncover(ctx: Context, descriptor: number, at: number, size: number, ecn: number): number {
+function uncover(
+  ctx: Context,
+  descriptor: number,
+  at: number,
+  size: number,
+  ecn: number,
+  neighbour: number,
+): number {
   const { descriptors } = ctx.frames;
   descriptors[descriptor + FRAME_OFFSET] = at;
   descriptors[descriptor + FRAME_LENGTH] = size;
   descriptors[descriptor + FRAME_OFFLOAD] = 0;
-  return acceptInner(ctx, descriptor, ecn);
+  return acceptInner(ctx, descriptor, ecn, neighbour);
 }

@@ -3,7 +3,7 @@ import type { Line } from '../../core/translate/context.ts';
 import { writeI32, writeU16 } from '../../core/wire/bytes.ts';
 
 /** The 16 bytes of an address that is written out in eight groups. */
-const ipv6 = (text: string): Uint8Array =>
+export const ipv6 = (text: string): Uint8Array =>
   Uint8Array.from(text.split(':').flatMap((group) => [0, 2].map((at) => hex(group, at))));
 
 const hex = (group: string, at: number): number =>
