@@ -1,0 +1,103 @@
+/**
+ * What the tests with hostile input share: packets to send, and how an undisturbed host is compared with a
+ * disturbed one.
+ *
+ * Idle and flooded are measured in turn, and the medians of the rounds are compared: two processors
+ * carry sender, kernel, gateway, servers and whatever else runs, so that single rounds differ by a multiple. A
+ * comparison that fails is made anew, since a machine that was busy elsewhere fails it too; one
+ * that the gateway causes fails each time.
+ */
+import assert from 'node:assert/strict';
+import { put16, udp } from '../../bench/fuzz/build.ts';
+import { parseIpv4 } from '../../core/wire/ipv4.ts';
+import type { Gateway } from '../../lab/gateway.ts';
+import type { Lab } from '../../lab/topology.ts';
+
+export const IS_FULL = process.env.PORTFOLD_TEST_FULL === '1';
+export const ROUNDS = IS_FULL ? 7 : 3;
+const ATTEMPTS = 3;
+/** How much later the slowest hundredth may be under a flood. */
+export const SLOWER_AT_MOST = 1.5;
+/** First of 16,777,216 addresses that nobody has: whatever is sent there is swallowed. */
+export const SPOOFED_FIRST = '20.0.0.1';
+
+/** Answers to spoofed sources end at the first router, as they would far away. */
+export async function swallowSpoofed(lab: Lab): Promise<void> {
+  for (const one of [lab.provider, lab.relay, lab.internet])
+    await one.ip(['route add blackhole 20.0.0.0/8']);
+}
+
+/** A datagram whose checksum is zero, so that addresses and ports can be changed without it. */
+export function bareUdp(
+  from: [string, number],
+  to: [string, number],
+  payload: Uint8Array,
+  id = 1,
+): Uint8Array {
+  const packet = udp(
+    {
+      from: parseIpv4(from[0]),
+      fromPort: from[1],
+      to: parseIpv4(to[0]),
+      toPort: to[1],
+      df: false,
+      id,
+    },
+    payload,
+  );
+  put16(packet, 26, 0);
+  return packet;
+}
+
+export async function dropsOf(gateway: Gateway): Promise<Record<string, number>> {
+  const { items } = await gateway.control.list('drops', {});
+  return Object.fromEntries(items.map((item) => [item.reason, item.packets]));
+}
+
+/** What was dropped more than before, by name. */
+export function dropsSince(
+  before: Record<string, number>,
+  after: Record<string, number>,
+): Record<string, number> {
+  const more: Record<string, number> = {};
+  for (const [reason, packets] of Object.entries(after))
+    if (packets > (before[reason] ?? 0)) more[reason] = packets - (before[reason] ?? 0);
+  return more;
+}
+
+export const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[values.length >> 1];
+
+export interface Delays {
+  p50Micros: number;
+  p99Micros: number;
+}
+
+/**
+ * Compares the p99 of `idle` with that of `flooded`, in turn, by the medians of the rounds. Prints what
+ * was seen.
+ */
+export async function assertUndisturbed(
+  what: string,
+  idle: () => Promise<Delays>,
+  flooded: () => Promise<Delays>,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const quiet: Delays[] = [];
+    const loud: Delays[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      quiet.push(await idle());
+      loud.push(await flooded());
+    }
+    const of = (delays: Delays[], key: keyof Delays): number =>
+      median(delays.map((delay) => delay[key]));
+    const before = of(quiet, 'p99Micros');
+    const during = of(loud, 'p99Micros');
+    console.log(
+      `      ${what}: p50 ${of(quiet, 'p50Micros')} → ${of(loud, 'p50Micros')} µs, ` +
+        `p99 ${before} → ${during} µs (medians of ${ROUNDS})`,
+    );
+    if (during <= before * SLOWER_AT_MOST) return;
+    assert.ok(attempt < ATTEMPTS, `p99 of ${what} is ${during} µs and was ${before} µs`);
+  }
+}
