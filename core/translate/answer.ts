@@ -13,7 +13,7 @@ import { FRAME_LENGTH, FRAME_OFFLOAD, FRAME_OFFSET, VNET_HEADER_BYTES } from '..
 import { Counter } from '../table/counters.ts';
 import { ANSWERED, Drop } from '../verdict.ts';
 import { readI32, readU16, writeI32, writeU16 } from '../wire/bytes.ts';
-import { replaceWord, sumBytes } from '../wire/checksum.ts';
+import { adjustIcmpAt, fold, sumBytes, wordDelta } from '../wire/checksum.ts';
 import {
   ICMP_CHECKSUM,
   ICMP_CODE,
@@ -87,7 +87,9 @@ export function answerEcho(ctx: Context, descriptor: number, at: number, icmp: n
   writeI32(bytes, at + IPV4_SOURCE, readI32(bytes, at + IPV4_DESTINATION));
   writeI32(bytes, at + IPV4_DESTINATION, sender);
   setTtl(bytes, at, ANSWER_TTL);
-  replaceWord(bytes, icmp, ICMP_ECHO_REPLY << 8, icmp + ICMP_CHECKSUM, icmp);
+  const reply = ICMP_ECHO_REPLY << 8;
+  adjustIcmpAt(bytes, icmp + ICMP_CHECKSUM, fold(wordDelta(readU16(bytes, icmp), reply)));
+  writeU16(bytes, icmp, reply);
   descriptors[descriptor + FRAME_OFFLOAD] = 0;
   ctx.counters[Counter.PacketsAnswered]++;
   return ANSWERED;

@@ -6,7 +6,7 @@
  */
 import { VNET_NEEDS_CSUM } from '../frames.ts';
 import { readU16, writeI32, writeU16 } from '../wire/bytes.ts';
-import { adjust, adjustAt, adjustUdpAt, fold, wordDelta } from '../wire/checksum.ts';
+import { adjust, adjustAt, adjustIcmpAt, adjustUdpAt, fold, wordDelta } from '../wire/checksum.ts';
 import { ICMP_CHECKSUM, ICMP_ID } from '../wire/icmp.ts';
 import { IPV4_CHECKSUM, IPV4_TTL, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import { TCP_CHECKSUM } from '../wire/tcp.ts';
@@ -57,6 +57,6 @@ export function rewriteTransport(
     else adjustUdpAt(bytes, checksumAt, fullSum);
   } else {
     writeU16(bytes, l4 + ICMP_ID, port);
-    adjustAt(bytes, l4 + ICMP_CHECKSUM, fullSum);
+    adjustIcmpAt(bytes, l4 + ICMP_CHECKSUM, fullSum);
   }
 }

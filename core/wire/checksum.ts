@@ -46,6 +46,15 @@ export function adjustUdpAt(bytes: Uint8Array, at: number, delta: number): void 
 }
 
 /**
+ * Adjusts an ICMP checksum. An echo reply may be zeros throughout, and the checksum of that is 0xffff, which equation 3 never gives; of
+ * everything else 0xffff and zero are both right.
+ */
+export function adjustIcmpAt(bytes: Uint8Array, at: number, delta: number): void {
+  const after = adjust(readU16(bytes, at), delta);
+  writeU16(bytes, at, after === 0 ? 0xffff : after);
+}
+
+/**
  * Replaces the 16-bit word at `at` and adjusts the complete checksum at `checksumAt`, which covers bytes from `start` on.
  * A word at an odd distance from `start` counts with its bytes swapped.
  */
