@@ -122,7 +122,7 @@ export interface Segment extends Ports {
   seq: number;
   ack: number;
   /** A multiple of 4 bytes, at most 40. */
-  tcpOptions?: readonly number[];
+  tcpOptions?: ArrayLike<number>;
 }
 
 export function tcp(head: Segment, payload: Uint8Array): Uint8Array {

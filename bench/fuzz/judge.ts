@@ -72,13 +72,16 @@ export function faultOf(
       ? undefined
       : 'a packet for the host was changed';
   return (
-    addressFault(output, isPort, isKnownHost) ?? checksumFault(input, facts, output, outputFlags)
+    addressFault(input, output, isPort, isKnownHost) ??
+    checksumFault(input, facts, output, outputFlags)
   );
 }
 
 /** On an address that the host has too: ICMP to it may pass. */
-const isTheHosts = (output: Uint8Array): boolean =>
-  output[9] === 1 && i32(output, 16) === EXTERNAL && !isInternal(i32(output, 12));
+function isTheHosts(output: Uint8Array): boolean {
+  const from = i32(output, 12);
+  return output[9] === 1 && i32(output, 16) === EXTERNAL && !isInternal(from) && from !== EXTERNAL;
+}
 
 function isUnchanged({ bytes }: Input, output: Uint8Array): boolean {
   for (let i = 0; i < output.length; i++) if (bytes[i] !== output[i]) return false;
@@ -86,6 +89,7 @@ function isUnchanged({ bytes }: Input, output: Uint8Array): boolean {
 }
 
 function addressFault(
+  input: Input,
   output: Uint8Array,
   isPort: (port: number) => boolean,
   isKnownHost: (address: number) => boolean,
@@ -96,6 +100,10 @@ function addressFault(
   if (from === EXTERNAL) {
     if (isInternal(to) && !isKnownHost(to)) return 'a hairpin to a host that nobody has seen';
     if ((u16(output, 6) & OFFSET_BITS) !== 0) return undefined;
+    // A neighbour on the same address: what it sends keeps its source.
+    const isNeighbours = input.bytes.length >= 20 && i32(input.bytes, 12) === EXTERNAL;
+    if (isNeighbours && isInternal(to))
+      return output[9] !== 1 && isPort(u16(output, l4)) ? 'a neighbour with our port' : undefined;
     if (output[9] === 6 || output[9] === 17)
       return isPort(u16(output, l4)) ? undefined : `source port ${u16(output, l4)} is not ours`;
     if (output[9] !== 1) return `protocol ${output[9]} left on the line`;

@@ -300,11 +300,7 @@ export class Traffic {
   /** From the line, by nobody we know, to a port that is ours or not. */
   private stranger(): Input {
     const { dice } = this;
-    const from = dice.chance(50)
-      ? dice.pick(SERVERS)
-      : dice.chance(80)
-        ? dice.next()
-        : dice.pick(HOSTS);
+    const from = this.anybody();
     const head = this.head(from, EXTERNAL);
     const ends = { ...head, fromPort: dice.pick(REMOTE_PORTS), toPort: this.ourPort() };
     const kind = dice.below(4);
@@ -313,6 +309,14 @@ export class Traffic {
     return plain(
       tcp({ ...ends, flags: dice.pick([SYN, ACK, SYN | ACK, RST]), seq: 1, ack: 1 }, EMPTY),
     );
+  }
+
+  /** A server, any address, a host of the LAN, or a neighbour on our own address. */
+  private anybody(): number {
+    const { dice } = this;
+    if (dice.chance(50)) return dice.pick(SERVERS);
+    if (dice.chance(70)) return dice.next();
+    return dice.chance(50) ? EXTERNAL : dice.pick(HOSTS);
   }
 
   private errorInbound(): Input {

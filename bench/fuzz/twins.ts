@@ -13,10 +13,12 @@
  *   - both processes end, and others take over their arenas (restart.ts).
  */
 import { DESCRIPTOR_WORDS, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/frames.ts';
+import { S_CREATED } from '../../core/table/arena.ts';
 import { selfCheck } from '../../core/table/self-check.ts';
+import { SESSION_SHIFT } from '../../core/table/sessions.ts';
 import { ANSWERED, COALESCE, DROP_COUNT, ENCAPSULATE } from '../../core/verdict.ts';
 import { IPV6_HEADER_BYTES } from '../../core/wire/ipv6.ts';
-import { copyOf, headerBytes, i32, isTransportRight, put16, u16 } from './build.ts';
+import { copyOf, headerBytes, i32, isTransportRight, put16, put32, u16 } from './build.ts';
 import { Dice } from './dice.ts';
 import { Endpoints } from './endpoints.ts';
 import { type Input, plain } from './input.ts';
@@ -99,11 +101,12 @@ export function fuzz(options: FuzzOptions): FuzzResult {
   }
 }
 
-/** Facts of a packet of which nothing is known: it came together from fragments that were mutated. */
+/** Facts of a packet of which nothing is known: it came together from fragments that were mutated. It may even be a neighbour's. */
 const NOTHING_KNOWN: Facts = { isSound: false, isWhole: false, isRight: false, hasUdpSum: false };
 /** A frame that was appended belongs to some packet of the batch; it is judged as a sound fragment. */
 const SOUND_FRAGMENT: Facts = { ...NOTHING_KNOWN, isSound: true };
-const UNKNOWN: Input = plain(Uint8Array.from([0x45, ...new Array(19).fill(0)]));
+const UNKNOWN: Input = plain(new Uint8Array(20));
+put32(UNKNOWN.bytes, 12, EXTERNAL);
 
 class Twins {
   private readonly options: FuzzOptions;
@@ -371,10 +374,14 @@ class Twins {
       endpoints.note(protocol, fromPort, to, toPort, i32(input, 12), u16(input, l4));
     } else if (!isOut && isInternal(to)) {
       const externalPort = u16(input, l4 + 2);
-      const { sessions } = this.worlds[0].table.parts;
-      if (sessions.findExternal((externalPort << 16) | protocol, from, fromPort) < 0) return;
+      const { parts, tick } = this.worlds[0].table;
+      const { sessions } = parts;
+      const session = sessions.findExternal((externalPort << 16) | protocol, from, fromPort);
       const known = endpoints.find(protocol, externalPort, from, fromPort);
-      if (known < 0) return;
+      if (session < 0 || known < 0) return;
+      // It may have been made behind this packet in the same batch; then the port's owner got the packet.
+      const isNew = sessions.words[(session << SESSION_SHIFT) + S_CREATED] === tick;
+      if (isNew && this.batch.length > 1) return;
       const address = endpoints.address(known);
       const port = endpoints.port(known);
       if (address !== to || port !== toPort)

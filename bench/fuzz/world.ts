@@ -68,6 +68,8 @@ export function chooseVariant(seed: number): Variant {
     () => range(4096, 61439),
   ])();
   const isTunnel = dice.chance(70);
+  // Other machines share the address on a MAP-E line, the host itself may on others.
+  const isShared = dice.chance(isTunnel ? 80 : 30);
   return {
     ports: Uint16Array.from(ports),
     capacity: dice.pick([1024, 1024, 4096]),
@@ -78,11 +80,11 @@ export function chooseVariant(seed: number): Variant {
       mtu: dice.pick([1460, 1460, 1500, 1280]),
       restoreHopsOutbound: dice.below(2),
       restoreHopsInbound: dice.below(2),
-      isShared: dice.chance(70),
+      isShared,
       fragmentsHere: dice.chance(70),
       ...(isTunnel
         ? { ceAddress: CE, brAddress: BR, encapsulatesHere: dice.chance(50) }
-        : { sharedWithHost: dice.chance(50) }),
+        : { sharedWithHost: !isShared && dice.chance(70) }),
     },
   };
 }
