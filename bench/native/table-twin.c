@@ -60,15 +60,12 @@ static void *zeros(size_t count) {
   return memory;
 }
 
-static uint32_t rotate(uint32_t word, int bits) { return (word << bits) | (word >> (32 - bits)); }
-
 static uint32_t hash3(uint32_t a, uint32_t b, uint32_t c, uint32_t seed) {
   uint32_t h = (a ^ seed) * 0x9e3779b1u;
-  h = rotate(h, 15) ^ b;
-  h *= 0x85ebca6bu;
-  h = rotate(h, 13) ^ c ^ (seed >> 7);
-  h *= 0xc2b2ae35u;
-  h = (h ^ (h >> 15)) * 0x27d4eb2fu;
+  h = (h ^ (h >> 15)) * 0x85ebca6bu;
+  h = (h ^ b) * 0xc2b2ae35u;
+  h = (h ^ (h >> 16) ^ c ^ (seed >> 7)) * 0x27d4eb2fu;
+  h = (h ^ (h >> 15)) * 0x165667b1u;
   return h ^ (h >> 16);
 }
 

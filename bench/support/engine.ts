@@ -9,6 +9,9 @@ import { PortSet } from '../../core/table/port-set.ts';
 import { RandomSource } from '../../core/table/random.ts';
 import { parseIpv4 } from '../../core/wire/ipv4.ts';
 import { standardPolicy } from '../../policies/standard.ts';
+import { mapEPorts, seeded } from './seeded.ts';
+
+export { mapEPorts, seeded };
 
 const BATCH_BYTES = 1 << 21;
 const BATCH_FRAMES = 256;
@@ -18,14 +21,6 @@ export interface BenchEngine {
   table: NatTable;
   frames: Frames;
   externalAddress: number;
-}
-
-/** The 240 ports of a v6 Plus line. */
-export function mapEPorts(psid = 86): Uint16Array {
-  return Uint16Array.from(
-    { length: 240 },
-    (_, i) => ((1 + (i >> 4)) << 12) | (psid << 4) | (i & 15),
-  );
 }
 
 /** @param capacity a power of two */
@@ -54,15 +49,4 @@ export function makeEngine(capacity: number, ports = mapEPorts()): BenchEngine {
   };
   const engine = new Engine(table, line, [lan], frames, () => false);
   return { engine, table, frames, externalAddress };
-}
-
-/** A seeded generator of 32-bit numbers (xorshift), so that a run can be repeated. */
-export function seeded(seed: number): () => number {
-  let state = seed | 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return state;
-  };
 }

@@ -25,7 +25,8 @@ export class HashIndex {
     if (capacity < 1 || (capacity & (capacity - 1)) !== 0)
       throw new RangeError(`capacity ${capacity} is not a power of two`);
     this.slots = new Int32Array(capacity * 4);
-    this.mask = capacity * 2 - 1;
+    // A capacity that was computed as a double would make this field one, and every probe would convert it.
+    this.mask = (capacity * 2 - 1) | 0;
   }
 
   /** Adds `record`. The caller knows that it is not there and that there is room. */
@@ -80,16 +81,19 @@ export class HashIndex {
 }
 
 /**
- * Mixes three words and a seed to 32 bits. Three multiply-rotate rounds and a final avalanche (constants of MurmurHash3 and
- * xxHash): every key bit reaches the low bits, which choose the slot. The seed is new at every start, so that an outsider cannot
- * aim at one run of slots.
+ * Mixes three words and a seed to 32 bits: a multiplication carries differences upwards, the shift behind it brings them down again, so
+ * that every key bit reaches the low bits, which choose the slot (constants of MurmurHash3 and xxHash). The seed is new at every
+ * start, so that an outsider cannot aim at one run of slots.
+ *
+ * The first word needs both steps before the second comes in. Ports stand in the upper half of an external key; with one multiplication
+ * their differences stayed in 16 bits, on top of those of the remote addresses, and keys met in all 32 bits: a million sessions of 240
+ * ports lay 14 slots from home on average instead of 0.46 (test/core/table/hash-index.test.ts).
  */
 export function hash3(a: number, b: number, c: number, seed: number): number {
   let h = Math.imul(a ^ seed, 0x9e3779b1);
-  h = ((h << 15) | (h >>> 17)) ^ b;
-  h = Math.imul(h, 0x85ebca6b);
-  h = ((h << 13) | (h >>> 19)) ^ c ^ (seed >>> 7);
-  h = Math.imul(h, 0xc2b2ae35);
-  h = Math.imul(h ^ (h >>> 15), 0x27d4eb2f);
+  h = Math.imul(h ^ (h >>> 15), 0x85ebca6b);
+  h = Math.imul(h ^ b, 0xc2b2ae35);
+  h = Math.imul(h ^ (h >>> 16) ^ c ^ (seed >>> 7), 0x27d4eb2f);
+  h = Math.imul(h ^ (h >>> 15), 0x165667b1);
   return h ^ (h >>> 16);
 }
