@@ -306,7 +306,11 @@ export const tunnelName = (tun: string): string => `${tun.slice(0, 12)}-6t`;
  * IPv6 forwarding between TUN and WAN. To become a router makes the kernel forget default routes
  * that it learned by advertisement on every interface where accept_ra is not 2, hence the order.
  */
-function forwardingSettings6(tun: string, wan: string, context: PlanContext): HostSetting[] {
+export function forwardingSettings6(
+  tun: string,
+  wan: string,
+  context: Pick<PlanContext, 'advertised' | 'acceptRa' | 'hasForceForwarding'>,
+): HostSetting[] {
   const acceptRa = (name: string, value: string): HostSetting => ({
     path: `net/ipv6/conf/${name}/accept_ra`,
     value,
