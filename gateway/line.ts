@@ -1,5 +1,6 @@
 /** One WAN line in the words of those who need it: the host's settings, and the engine. */
 import type { LanNetwork, Line } from '../core/translate/context.ts';
+import type { MeshRules } from '../core/translate/mesh.ts';
 import { parseIpv4 } from '../core/wire/ipv4.ts';
 import type { HostLink } from '../tun/host/facts.ts';
 import type { HostRequest, HostResult } from '../tun/host/index.ts';
@@ -7,10 +8,12 @@ import { needInterface } from '../tun/host/inspect.ts';
 import { ip, ipJson, run } from '../tun/host/run.ts';
 import { parseIpv4Prefix, parseIpv6 } from './config/addresses.ts';
 import { ConfigError } from './config/errors.ts';
-import { type DerivedLine, deriveLine, rulesOfLine } from './config/line.ts';
+import { type DerivedLine, deriveLine, ruleSentence, rulesOfLine } from './config/line.ts';
 import { resolvePrefix } from './config/prefix.ts';
-import type { MapEWanConfig, WanConfig } from './config/types.ts';
+import { readRule } from './config/rules.ts';
+import type { MapEWanConfig, MapRuleConfig, WanConfig } from './config/types.ts';
 import { GatewayError } from './errors.ts';
+import { iidFormatOf } from './services/services.ts';
 
 const TUNNEL_HEADER_BYTES = 40;
 
@@ -32,7 +35,8 @@ export function hostLine(
   const { ceAddress = '', brAddress = '' } = line;
   const chosen = running?.encapsulation ?? 'none';
   const encapsulation = chosen === 'none' ? wan.encapsulation : chosen;
-  return { type: 'map-e', ...common, ceAddress, brAddress, encapsulation };
+  const mesh = wan.mesh ? { mesh: true } : {};
+  return { type: 'map-e', ...common, ceAddress, brAddress, encapsulation, ...mesh };
 }
 
 /** The line as the packet path sees it. */
@@ -49,7 +53,17 @@ export function engineLine(line: DerivedLine, host: HostResult, mtu: number): Li
     encapsulatesHere: host.encapsulation === 'own',
     ...(line.ceAddress ? { ceAddress: parseIpv6(line.ceAddress) } : {}),
     ...(line.brAddress ? { brAddress: parseIpv6(line.brAddress) } : {}),
+    ...(line.forwardingRules ? { mesh: meshOf(line, line.forwardingRules) } : {}),
   };
+}
+
+function meshOf(line: DerivedLine, texts: MapRuleConfig[]): MeshRules {
+  const rules = texts.map((text) => {
+    const rule = readRule({ ...text, forwarding: true });
+    if ('what' in rule) throw new Error(`${text.ipv6} → ${text.ipv4}: ${ruleSentence(rule)}`);
+    return rule;
+  });
+  return { rules, iidFormat: iidFormatOf(line.iidFormat ?? 'rfc7597') };
 }
 
 /**

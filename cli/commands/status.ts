@@ -101,7 +101,8 @@ function lineText(line: LineStatus): string[] {
   if (line.ceAddress !== undefined)
     texts.push(
       `${label('tunnel')}${line.ceAddress} to ${line.brAddress ?? '?'} by ${line.encapsulation}` +
-        (line.psid === undefined ? '' : `, PSID ${line.psid}`),
+        (line.psid === undefined ? '' : `, PSID ${line.psid}`) +
+        (line.mesh ? ', neighbours directly' : ''),
     );
   return texts;
 }

@@ -49,6 +49,8 @@ export interface DerivedLine {
   iidFormat?: IidFormatName;
   /** The basic mapping rule that was used. */
   rule?: MapRuleConfig;
+  /** On a line in a mesh: the rules by which neighbours are reached. */
+  forwardingRules?: MapRuleConfig[];
   /** How sure the built-in table is of the rule. */
   confidence?: 'high' | 'medium' | 'low';
 }
@@ -101,6 +103,7 @@ function deriveMapELine(wan: MapEWanConfig): DerivedLine {
     brAddress: formatIpv6(br),
     iidFormat,
     rule,
+    ...(wan.mesh ? { forwardingRules: forwardingRules(wan) } : {}),
     ...(confidence === undefined ? {} : { confidence }),
   };
 }
@@ -119,7 +122,7 @@ export function rulesOfLine(wan: MapEWanConfig): {
 } {
   if (wan.rules !== undefined) {
     const core = wan.rules.map((rule) => {
-      const read = readRule(rule);
+      const read = readRule({ ...rule, forwarding: rule.fmr ?? true });
       if ('what' in read) throw new ConfigError(read.code, ruleSentence(read));
       return read;
     });
@@ -132,6 +135,12 @@ export function rulesOfLine(wan: MapEWanConfig): {
     subject: service.id,
     iidFormat: wan.iidFormat ?? service.iidFormat,
   };
+}
+
+/** The rules by which neighbours may be reached, if the line is in a mesh. */
+export function forwardingRules(wan: MapEWanConfig): MapRuleConfig[] {
+  const { rules, core } = rulesOfLine(wan);
+  return rules.filter((_, n) => core[n].forwarding).map(({ confidence: _, ...rule }) => rule);
 }
 
 export const ruleSentence = (complaint: RuleComplaint): string =>

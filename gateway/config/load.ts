@@ -223,6 +223,7 @@ function checkMapE(
       ...(rule['psid-length'] === undefined ? {} : { psidLength: rule['psid-length'] }),
       ...(rule.psid === undefined ? {} : { psid: rule.psid }),
       br: br ?? '',
+      ...(rule.fmr === undefined ? {} : { fmr: rule.fmr }),
     };
     const read = readRule(config);
     if ('what' in read) {
@@ -244,7 +245,9 @@ function checkMapE(
     ...(wan['iid-format'] === undefined ? {} : { iidFormat: wan['iid-format'] }),
     ...(br === undefined ? {} : { br }),
     encapsulation: wan.encapsulation,
+    ...(wan.mesh ? { mesh: true } : {}),
   };
+  checkMesh(line, path, findings);
   checkPrefix(line, path, findings);
   return line;
 }
@@ -263,6 +266,27 @@ function checkSource(wan: z.output<typeof mapEWanTable>, path: KeyPath, findings
     const hint = 'keep the service, or the rules by hand';
     findings.push({ code: 'CONFIG_CONFLICT', path: at, atKey: true, what, hint });
   }
+}
+
+/** Neighbours need a rule that leads to them, and an encapsulation that can have more than one end. */
+function checkMesh(wan: MapEWanConfig, path: KeyPath, findings: Finding[]): void {
+  if (!wan.mesh) return;
+  const complain = (what: string, hint: string): void => {
+    findings.push({ code: 'CONFIG_CONFLICT', path: [...path, 'mesh'], atKey: true, what, hint });
+  };
+  if (wan.encapsulation === 'ip6tnl')
+    complain(
+      'encapsulation = "ip6tnl" reaches the relay alone',
+      'use "auto", "seg6" or "own", or remove mesh',
+    );
+  if (rulesOfLine(wan).core.some((rule) => rule.forwarding)) return;
+  if (wan.service === undefined)
+    complain('each rule says fmr = false', 'remove that where a rule leads to neighbours');
+  else
+    complain(
+      `the customers of ${wan.service} reach each other by the relay, as far as is known`,
+      'remove mesh; if the provider says otherwise, write its rules by hand',
+    );
 }
 
 function checkPrefix(wan: MapEWanConfig, path: KeyPath, findings: Finding[]): void {

@@ -147,15 +147,19 @@ export const ruleTable = z.strictObject({
   br: text(ipv6Problem).optional(),
 });
 
+/** On a line a rule may lead to neighbours as well. */
+const lineRuleTable = ruleTable.extend({ fmr: z.boolean().optional() });
+
 export const mapEWanTable = z.strictObject({
   ...wanCommon,
   type: z.literal('map-e'),
   service: text(serviceProblem).optional(),
-  rules: z.array(ruleTable).min(1).max(256).optional(),
+  rules: z.array(lineRuleTable).min(1).max(256).optional(),
   prefix: text(prefixProblem),
   'iid-format': z.enum(['rfc7597', 'draft-ietf-softwire-map-03']).optional(),
   br: text(ipv6Problem).optional(),
   encapsulation: z.enum(['auto', 'seg6', 'ip6tnl', 'own']).default('auto'),
+  mesh: z.boolean().default(false),
 });
 
 export const addressWanTable = z.strictObject({
@@ -302,6 +306,7 @@ function describe(value: unknown): string {
 function typeHint(expected: string, found: unknown): string {
   if (expected === 'string') return `put it in quotes: "${String(found)}"`;
   if (expected === 'number') return 'write a number without quotes';
+  if (expected === 'boolean') return 'write true or false, without quotes';
   if (expected === 'array') return 'write a list in square brackets';
   return '';
 }

@@ -22,6 +22,8 @@ export interface MapRuleConfig {
    */
   psid?: number;
   br: string;
+  /** false: not used to reach neighbours, on a line in a mesh (RFC 7597 section 5.4). */
+  fmr?: boolean;
 }
 
 interface WanCommon {
@@ -48,6 +50,8 @@ export interface MapEWanConfig extends WanCommon {
   iidFormat?: 'rfc7597' | 'draft-ietf-softwire-map-03';
   br?: string;
   encapsulation: 'auto' | 'seg6' | 'ip6tnl' | 'own';
+  /** Neighbours are reached directly, by the rules of the line. */
+  mesh?: boolean;
 }
 
 export type WanConfig = AddressWanConfig | MapEWanConfig;

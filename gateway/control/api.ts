@@ -48,7 +48,27 @@ export interface LineStatus {
   encapsulation: string;
   ceAddress?: string;
   brAddress?: string;
+  /** Neighbours are reached directly; absent where they are not. */
+  mesh?: true;
   psid?: number;
+}
+
+/** What a border relay (`portfold br`) says of itself. */
+export interface RelayStatus {
+  address: string;
+  /** Source of its ICMP messages. */
+  ipv4Address: string;
+  interface: string;
+  /** Of the IPv4 packets in the tunnel. */
+  mtu: number;
+  rules: {
+    ipv6: string;
+    ipv4: string;
+    eaLength: number;
+    psidOffset: number;
+    psidLength?: number;
+  }[];
+  packetsBetweenCes: number;
 }
 
 export interface Usage {
@@ -62,6 +82,8 @@ export interface Status {
   state: 'forwarding' | 'starting' | 'stopping';
   /** The gateway runs, but packets do not pass, and why: a sentence for people. Absent while they do. */
   degraded?: string;
+  /** Present in the answer of a border relay, which has no lines, LANs, sessions or ports. */
+  relay?: RelayStatus;
   pid: number;
   startedAt: string;
   uptimeSeconds: number;

@@ -90,6 +90,7 @@ function describeLine({ wan, line, host, mtu }: StatusFacts): LineStatus {
     mtu,
     encapsulation: host?.encapsulation ?? 'none',
     ...(line.ceAddress ? { ceAddress: line.ceAddress, brAddress: line.brAddress } : {}),
+    ...(line.forwardingRules === undefined ? {} : { mesh: true }),
     ...(line.psid === undefined ? {} : { psid: line.psid }),
   };
 }

@@ -6,10 +6,10 @@
  * object on stdout in both cases.
  */
 import { ConfigError } from '../config/errors.ts';
-import { type DerivedLine, deriveLine } from '../config/line.ts';
+import { type DerivedLine, deriveLine, forwardingRules } from '../config/line.ts';
 import { loadConfig } from '../config/load.ts';
 import { formatRange } from '../config/ports.ts';
-import type { PortfoldConfig, WanConfig } from '../config/types.ts';
+import type { MapRuleConfig, PortfoldConfig, WanConfig } from '../config/types.ts';
 import { configWarnings } from '../config/warnings.ts';
 
 export interface CheckOptions {
@@ -99,10 +99,16 @@ function lineRows(wan: WanConfig): string[] {
     rows.push(['CE address', line.ceAddress]);
     rows.push(['relay (BR)', line.brAddress]);
   }
+  if (wan.type === 'map-e' && wan.mesh) rows.push(['mesh', meshText(forwardingRules(wan))]);
   if (wan.mtu !== undefined) rows.push(['MTU', `${wan.mtu}`]);
   return rows
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `  ${name.padEnd(11)} ${value}`);
+}
+
+function meshText(rules: MapRuleConfig[]): string {
+  const lead = rules.length === 1 ? 'rule leads' : 'rules lead';
+  return `${rules.length} ${lead} to neighbours: ${rules.map((rule) => rule.ipv4).join(' ')}`;
 }
 
 function portText({ ports, portRanges }: DerivedLine): string {

@@ -5,6 +5,8 @@
  *   ip6tnl   the tunnel device, second choice
  *   own      the engine encapsulates and the addon segments: needs nothing of the kernel, but is slower
  *
+ * In a mesh the tunnel device is no choice: it has one far end, and owns the CE address.
+ *
  * The trial runs in a network namespace of its own that ends with the trial: the host's own
  * settings stay untouched, and modules are loaded as they would be in earnest.
  *
@@ -88,10 +90,11 @@ async function whyNotOnHost(): Promise<string | undefined> {
 /** The encapsulation that will run, or an error that says what the kernel lacks for the one wanted. */
 export async function chooseEncapsulation(
   wanted: 'auto' | 'seg6' | 'ip6tnl' | 'own',
+  mesh = false,
 ): Promise<'seg6' | 'ip6tnl' | 'own'> {
   if (wanted === 'own') return 'own';
   const support = await probeEncapsulation();
-  if (wanted === 'auto') return firstChoice(support);
+  if (wanted === 'auto') return firstChoice(support, mesh);
   if (support[wanted]) return wanted;
   if (wanted === 'ip6tnl' && support.ip6tnlUntried)
     throw forbidden(
@@ -109,9 +112,12 @@ export async function chooseEncapsulation(
 }
 
 /** What "auto" means on a kernel with this support. */
-export function firstChoice(support: EncapsulationSupport): 'seg6' | 'ip6tnl' | 'own' {
+export function firstChoice(
+  support: EncapsulationSupport,
+  mesh = false,
+): 'seg6' | 'ip6tnl' | 'own' {
   if (support.seg6) return 'seg6';
-  return support.ip6tnl ? 'ip6tnl' : 'own';
+  return support.ip6tnl && !mesh ? 'ip6tnl' : 'own';
 }
 
 async function whyNot(lines: string[]): Promise<string | undefined> {

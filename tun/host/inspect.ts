@@ -286,7 +286,7 @@ async function checkLine(
     );
 
   const ce = canonicalIpv6(line.ceAddress);
-  const encapsulation = await chooseEncapsulation(line.encapsulation);
+  const encapsulation = await chooseEncapsulation(line.encapsulation, line.mesh);
   const owner = facts.addresses.find((address) => address.local === ce);
   const snapshot = readSnapshot(request.runtimeDirectory);
   const ours = snapshot?.items.some((item) => item.id === `address ${ce} dev ${owner?.ifname}`);

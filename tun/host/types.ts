@@ -24,6 +24,8 @@ export interface MapELineHost {
   ceAddress: string;
   brAddress: string;
   encapsulation: 'auto' | 'seg6' | 'ip6tnl' | 'own';
+  /** Tunnel packets go to neighbours and come from them, past the relay. */
+  mesh?: boolean;
 }
 
 export interface HostRequest {

@@ -15,6 +15,14 @@ describe('choice of the encapsulation', () => {
     assert.equal(choice(false, false), 'own');
   });
 
+  it('passes over the tunnel device in a mesh: that has one far end', () => {
+    const choice = (seg6: boolean, ip6tnl: boolean): string =>
+      firstChoice({ seg6, ip6tnl, reasons: {} }, true);
+    assert.equal(choice(true, true), 'seg6');
+    assert.equal(choice(false, true), 'own');
+    assert.equal(choice(false, false), 'own');
+  });
+
   it('falls back to the engine where every trial fails, unless the kernel was asked for', () => {
     // In this host's place: one that makes the namespace, and whose kernel refuses the trial in it.
     const { answers } = choose({
