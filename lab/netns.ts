@@ -178,8 +178,6 @@ export class Background {
 
 export class Namespace {
   readonly name: string;
-  /** Cores that programs started here from now on may use, as `taskset -c` takes them. */
-  cpus: string | undefined;
 
   constructor(name: string) {
     this.name = name;
@@ -194,16 +192,11 @@ export class Namespace {
     args: readonly string[] = [],
     options: RunOptions = {},
   ): Promise<CommandResult> {
-    return run('ip', [...this.#words(), command, ...args], options);
+    return run('ip', ['netns', 'exec', this.name, command, ...args], options);
   }
 
   start(command: string, args: readonly string[] = [], options: RunOptions = {}): Background {
-    return new Background('ip', [...this.#words(), command, ...args], options);
-  }
-
-  #words(): string[] {
-    const inside = ['netns', 'exec', this.name];
-    return this.cpus === undefined ? inside : [...inside, 'taskset', '-c', this.cpus];
+    return new Background('ip', ['netns', 'exec', this.name, command, ...args], options);
   }
 
   /** Many `ip` commands by one process, each without the word `ip`. */

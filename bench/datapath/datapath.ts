@@ -1,20 +1,19 @@
 /**
- * The datapath against its ceiling: the null forwarder in C and Portfold, in turn, in the same
- * namespaces.
+ * The datapath against its ceiling: Portfold and a null forwarder in C, in turn, in namespaces.
  *
- *   h1 ── lan0 ─ gw ─ wan0 ── p ── br ── inet          address line, no encapsulation, offloads on
+ *   h1 ── lan0 ─ gw ─ wan0 ── p ── br ── inet
  *
- *   ceiling    null-forwarder: the same TUN flags and batches, no translation
- *   portfold   `portfold run`, as a user starts it
+ *   --line address   the null forwarder with offloads and Portfold, both on an address line
+ *   --line map-e     the same null forwarder on an address line; Portfold on a MAP-E line, the
+ *                    kernel encapsulating on both ends (the fast relay)
+ *   --line own       a C forwarder that segments and encapsulates, and Portfold that does so itself
  *
- * Each pair runs one after the other (A B A B …), since a small virtual machine drifts by more than
- * the difference. TCP is iperf3 with superpackets end to end; UDP is 64 bytes of payload, as fast
- * as one sender can, and what arrives is counted.
+ * Each number of sessions has a lab and a gateway of its own, so that an empty table and a full one
+ * are measured in turn as well. Everybody is measured once in each round (A B C, A B C …), since a
+ * small virtual machine drifts by more than the difference. cases.ts has what is measured,
+ * results.ts what is made of it, million.ts the case that only asks whether all is answered.
  */
 
-import { startSink, udpBlast } from '../../lab/flows.ts';
-import { Gateway } from '../../lab/gateway.ts';
-import { until } from '../../lab/netns.ts';
 import {
   builtProgram,
   LabError,
@@ -22,136 +21,170 @@ import {
   missingSentence,
   requireLab,
 } from '../../lab/programs.ts';
-import { iperf, startIperf } from '../../lab/services.ts';
-import { buildLab, type Lab, SERVER } from '../../lab/topology.ts';
-import type { Report, Row } from '../verbs/report.ts';
+import { iperf } from '../../lab/services.ts';
+import type { Lab } from '../../lab/topology.ts';
+import type { Report, SuiteOptions } from '../verbs/report.ts';
+import { CASES, type Case, selectCases } from './cases.ts';
+import { PINNING, withCores } from './cores.ts';
+import { million } from './million.ts';
+import {
+  type BenchLine,
+  commandOf,
+  readLine,
+  readPairs,
+  readSeconds,
+  readSessions,
+} from './options.ts';
+import { type Result, rowsOf, type Sample } from './results.ts';
+import { NullForwarder, Portfold, type Rival } from './rivals.ts';
+import { measure } from './run.ts';
+import { buildScene, openSessions } from './scene.ts';
+import { targetsOf } from './targets.ts';
 
 const PAIRS = 5;
-const PAIRS_SMOKE = 1;
-const SECONDS = 4;
-const SECONDS_SMOKE = 1;
-const UDP_PAYLOAD_BYTES = 64;
-const NULL_TUN = 'null0';
-const NULL_TABLE = 99;
+const SECONDS = 3;
+const SMOKE_CASES = 'tcp-out,tcp-in,udp64,rtt';
+const CAPACITY = 262_144;
+const CAPACITY_LARGE = 1_048_576;
+const SESSIONS_LARGE = 250_000;
+const WARM_UP_SECONDS = 1;
+export const PROGRAMS = ['iperf3', 'taskset'];
 
-interface Figures {
-  tcpOutbound: number;
-  tcpInbound: number;
-  udpOutbound: number;
-}
-
-export async function datapath(options: { smoke: boolean }): Promise<Report> {
-  requireLab();
-  builtProgram('flows');
-  builtProgram('null-forwarder');
-  const missing = missingPrograms(['iperf3']);
-  if (missing.length > 0) throw new LabError('BENCH_PROGRAMS_MISSING', 1, missingSentence(missing));
-  const pairs = options.smoke ? PAIRS_SMOKE : PAIRS;
-  const seconds = options.smoke ? SECONDS_SMOKE : SECONDS;
-  const lab = await buildLab({ line: 'address', hosts: 1, routedLan: true });
-  try {
-    await startIperf(lab.internet);
-    const ceiling: Figures[] = [];
-    const portfold: Figures[] = [];
-    for (let pair = 0; pair < pairs; pair++) {
-      ceiling.push(await withNullForwarder(lab, () => measure(lab, seconds)));
-      portfold.push(await withPortfold(lab, () => measure(lab, seconds)));
-      progress(pair + 1, pairs);
+export async function datapath(options: SuiteOptions): Promise<Report> {
+  requireBench(PROGRAMS);
+  const line = readLine(options);
+  if (options.cases === 'million') return million(options);
+  const cases = selectCases(options.cases ?? (options.smoke ? SMOKE_CASES : undefined), CASES);
+  const sessions = readSessions(options);
+  const pairs = readPairs(options, options.smoke ? 1 : PAIRS);
+  const seconds = readSeconds(options, options.smoke ? 1 : SECONDS);
+  const stage = new Stage(line);
+  const results = await withCores(async () => {
+    try {
+      await stage.set(sessions, cases);
+      return await stage.play(cases, sessions, { pairs, seconds });
+    } finally {
+      await stage.strike();
     }
-    return {
-      suite: 'datapath',
-      command: `portfold bench datapath${options.smoke ? ' --smoke' : ''}`,
-      smoke: options.smoke,
-      rows: [
-        row('TCP outbound', 'Gbit/s', 'tcpOutbound', ceiling, portfold),
-        row('TCP inbound', 'Gbit/s', 'tcpInbound', ceiling, portfold),
-        row(
-          `UDP outbound, ${UDP_PAYLOAD_BYTES} bytes`,
-          'kpacket/s',
-          'udpOutbound',
-          ceiling,
-          portfold,
-        ),
-      ],
-      notes: { pairs: `${pairs}, ${seconds} s each` },
-    };
-  } finally {
-    lab.remove();
-  }
-}
-
-function row(
-  name: string,
-  unit: string,
-  key: keyof Figures,
-  ceiling: Figures[],
-  portfold: Figures[],
-): Row {
+  });
   return {
-    name,
-    unit,
-    samples: {
-      ceiling: ceiling.map((figures) => figures[key]),
-      portfold: portfold.map((figures) => figures[key]),
+    suite: 'datapath',
+    command: commandOf('datapath', options),
+    smoke: options.smoke,
+    rows: results.flatMap(rowsOf),
+    targets: targetsOf(line, results),
+    notes: {
+      line: `${line}, encapsulation ${stage.encapsulation}`,
+      pairs: `${pairs} in turn, ${seconds} s each`,
+      cores: PINNING,
     },
   };
 }
 
-async function measure(lab: Lab, seconds: number): Promise<Figures> {
-  const [host] = lab.hosts;
-  const outbound = await iperf(host, { seconds });
-  const inbound = await iperf(host, { seconds, reverse: true });
-  const sink = await startSink(lab.internet);
-  await udpBlast(host, { to: SERVER, bytes: UDP_PAYLOAD_BYTES, seconds });
-  const received = JSON.parse((await sink.ended).stdout.trim().split('\n').at(-1) ?? '{}');
-  return {
-    tcpOutbound: outbound.bitsPerSecond / 1e9,
-    tcpInbound: inbound.bitsPerSecond / 1e9,
-    udpOutbound: received.perSecond / 1e3,
-  };
+export function requireBench(programs: readonly string[]): void {
+  requireLab();
+  builtProgram('flows');
+  builtProgram('null-forwarder');
+  const missing = missingPrograms(programs);
+  if (missing.length > 0) throw new LabError('BENCH_PROGRAMS_MISSING', 1, missingSentence(missing));
 }
 
-async function withPortfold<T>(lab: Lab, work: () => Promise<T>): Promise<T> {
-  const gateway = new Gateway(lab);
-  try {
+/** Who stands where: one null forwarder, and a gateway for each number of sessions. */
+class Stage {
+  readonly #line: BenchLine;
+  readonly #labs: Lab[] = [];
+  readonly #gateways = new Map<number | 'fresh', Portfold>();
+  #ceiling: Rival | undefined;
+  encapsulation = 'none';
+
+  constructor(line: BenchLine) {
+    this.#line = line;
+  }
+
+  async set(sessions: readonly number[], cases: readonly Case[]): Promise<void> {
+    const capacity = Math.max(...sessions) > SESSIONS_LARGE ? CAPACITY_LARGE : CAPACITY;
+    if (this.#line === 'map-e') await this.#addCeiling(await this.#addLab('address'));
+    if (cases.some((one) => !one.fillsTable)) {
+      for (const count of sessions) await this.#addGateway(count, capacity);
+    }
+    if (cases.some((one) => one.fillsTable)) await this.#addGateway('fresh', CAPACITY_LARGE);
+    for (const [count, gateway] of this.#gateways) {
+      if (typeof count === 'number') await fill(gateway, count);
+    }
+  }
+
+  /** Every round: each case, and in it each rival once. */
+  async play(
+    cases: readonly Case[],
+    sessions: readonly number[],
+    { pairs, seconds }: { pairs: number; seconds: number },
+  ): Promise<Result[]> {
+    const ceiling = this.#ceiling as Rival;
+    const results = cases.flatMap((one) =>
+      (one.fillsTable ? [0] : sessions).map(
+        (count): Result => ({
+          one,
+          sessions: count,
+          samples: new Map<string, Sample[]>([
+            [ceiling.name, []],
+            ['portfold', []],
+          ]),
+        }),
+      ),
+    );
+    for (let turn = 0; turn < pairs; turn++) {
+      for (const one of cases) {
+        // Traffic that ignores the table's sessions is the same for each number of them.
+        let shared: Sample | undefined;
+        for (const result of results.filter((each) => each.one === one)) {
+          const { sessions: count } = result;
+          const gateway = this.#gateways.get(one.fillsTable ? 'fresh' : count) as Portfold;
+          const now = { sessions: count, seconds, turn };
+          if (!one.fillsTable) await fill(gateway, count);
+          if (one.usesSessions || shared === undefined) shared = await measure(ceiling, one, now);
+          result.samples.get(ceiling.name)?.push(shared);
+          result.samples.get('portfold')?.push(await measure(gateway, one, now));
+        }
+      }
+      process.stderr.write(`pair ${turn + 1} of ${pairs}\n`);
+    }
+    return results;
+  }
+
+  async strike(): Promise<void> {
+    for (const gateway of this.#gateways.values()) await gateway.stop();
+    await this.#ceiling?.stop();
+    for (const lab of this.#labs) lab.remove();
+  }
+
+  async #addLab(line: 'address' | 'map-e'): Promise<Lab> {
+    const lab = await buildScene({ line });
+    this.#labs.push(lab);
+    return lab;
+  }
+
+  async #addCeiling(lab: Lab): Promise<void> {
+    const forwarder = new NullForwarder(lab, this.#line === 'own' ? 'tunnel' : 'offload');
+    this.#ceiling = forwarder;
+    await forwarder.start();
+  }
+
+  async #addGateway(count: number | 'fresh', capacity: number): Promise<void> {
+    const lab = await this.#addLab(this.#line === 'address' ? 'address' : 'map-e');
+    if (this.#ceiling === undefined) await this.#addCeiling(lab);
+    const gateway = new Portfold(lab, { capacity, ownEncapsulation: this.#line === 'own' });
+    this.#gateways.set(count, gateway);
     await gateway.start();
-    return await work();
-  } finally {
-    await gateway.stop();
+    this.encapsulation = gateway.encapsulation;
+    const [host] = lab.hosts;
+    await iperf(host, { seconds: WARM_UP_SECONDS });
+    await iperf(host, { seconds: WARM_UP_SECONDS, reverse: true });
   }
 }
 
-/**
- * Both directions through one TUN, as Portfold has it, with routes of our own that go with the
- * namespace's state before.
- */
-async function withNullForwarder<T>(lab: Lab, work: () => Promise<T>): Promise<T> {
-  const forwarder = lab.gateway.start(builtProgram('null-forwarder'), [NULL_TUN]);
-  const rules = [
-    `pref 300 iif lan0 lookup ${NULL_TABLE}`,
-    `pref 301 iif wan0 to 192.168.7.0/24 lookup ${NULL_TABLE}`,
-  ];
-  try {
-    await until(`${NULL_TUN} to exist`, async () => {
-      if (forwarder.over) throw new Error(forwarder.stderr);
-      const link = await lab.gateway.run('ip', ['link', 'show', NULL_TUN], { check: false });
-      return link.code === 0;
-    });
-    await lab.gateway.sysctl({ 'net.ipv4.ip_forward': 1 });
-    await lab.gateway.ip([
-      `link set ${NULL_TUN} mtu 65535 txqueuelen 10000 up`,
-      `route add default dev ${NULL_TUN} table ${NULL_TABLE}`,
-      ...rules.map((rule) => `rule add ${rule}`),
-    ]);
-    const result = await work();
-    await lab.gateway.ip(rules.map((rule) => `rule del ${rule}`));
-    return result;
-  } finally {
-    await forwarder.stop();
-    await lab.gateway.sysctl({ 'net.ipv4.ip_forward': 0 });
-  }
-}
-
-function progress(done: number, all: number): void {
-  process.stderr.write(`pair ${done} of ${all}\n`);
+/** Opens what is missing of the sessions that should lie in this gateway's table. */
+function fill(gateway: Portfold, count: number): Promise<void> {
+  return openSessions(gateway.lab, count, async () => {
+    return (await gateway.gateway.control.status()).sessions.udp;
+  });
 }

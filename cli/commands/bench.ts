@@ -14,11 +14,11 @@ export function addBench(program: Command, context: Context): void {
     .argument('[SUITE]', 'what to measure', 'datapath')
     .option('--smoke', 'a few seconds only: shows that it runs, not how fast', false)
     .option('--plots <folder>', 'write the charts of the suite there, as SVG')
-    .option('--line LINE', 'datapath: address, map-e (the kernel encapsulates) or own')
-    .option('--cases LIST', 'datapath, peers: what to measure, for instance tcp-out,udp64')
-    .option('--sessions LIST', 'datapath: sessions in the table beside the traffic, 0,250000')
-    .option('--pairs N', 'how often everybody is measured, in turn')
-    .option('--seconds S', 'how long each measurement takes')
+    .option('--line <line>', 'datapath: address, map-e (the kernel encapsulates) or own')
+    .option('--cases <list>', 'datapath, peers: what to measure, for instance tcp-out,udp64')
+    .option('--sessions <list>', 'datapath: sessions in the table beside the traffic, 0,250000')
+    .option('--pairs <n>', 'how often everybody is measured, in turn')
+    .option('--seconds <s>', 'how long each measurement takes')
     .addOption(tableOrJson())
     .addHelpText(
       'after',

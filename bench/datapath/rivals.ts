@@ -1,0 +1,196 @@
+/**
+ * Whom the traffic goes through: null forwarders in C, and Portfold. All of them run at the same
+ * time in the gateway's namespace; a turn is a matter of two policy rules.
+ *
+ *   pref 250  iif lan0                       → table of the rival whose turn it is
+ *   pref 251  iif wan0 to the LAN's networks → the same; the way back of what was not translated
+ *   pref 300  iif lan0                       → Portfold's own, when no other has the turn
+ *
+ * A rival that waits sleeps in poll; Portfold's sweep goes on, and costs it less than a hundredth
+ * of its core.
+ *
+ *   null forwarder            TUN with offloads: superpackets                 address line
+ *   null forwarder, plain     TUN without: a packet fits the MTU              address line
+ *   null tunnel               encapsulates with segments, decapsulates one by one   map-e line
+ */
+import { udpBlast } from '../../lab/flows.ts';
+import { Gateway, type GatewayOptions } from '../../lab/gateway.ts';
+import { configuration, MAP_E } from '../../lab/lines.ts';
+import { type Background, until } from '../../lab/netns.ts';
+import { builtProgram, LabError } from '../../lab/programs.ts';
+import { type Lab, SERVER } from '../../lab/topology.ts';
+import { onForwarderCore, pinForwarder } from './cores.ts';
+import { busiestThread, type Watched } from './measurement.ts';
+
+const LAN_NETWORKS = ['192.168.7.0/24', '10.64.0.0/16'];
+const RULE_OUT = 250;
+const RULE_IN = 251;
+const TUN_QUEUE_PACKETS = 10_000;
+const OFFLOAD_MTU = 65_535;
+const PLAIN_MTU = 1500;
+/** So much traffic shows which of the gateway's threads is the datapath. */
+const RECOGNITION_SECONDS = 1;
+const DATAPATH_SHARE_LEAST = 0.05;
+
+/** Somebody who forwards between LAN and WAN of a lab. */
+export interface Rival {
+  readonly name: string;
+  readonly lab: Lab;
+  /** Sends the traffic through this rival until `leave`. */
+  enter(): Promise<Watched>;
+  leave(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export type NullMode = 'offload' | 'plain' | 'tunnel';
+
+const NULL_NAMES: Record<NullMode, string> = {
+  offload: 'null forwarder',
+  plain: 'null forwarder, plain',
+  tunnel: 'null tunnel',
+};
+
+export class NullForwarder implements Rival {
+  readonly name: string;
+  readonly lab: Lab;
+  readonly #mode: NullMode;
+  readonly #tun: string;
+  readonly #table: number;
+  #process: Background | undefined;
+
+  constructor(lab: Lab, mode: NullMode) {
+    this.lab = lab;
+    this.name = NULL_NAMES[mode];
+    this.#mode = mode;
+    this.#tun = `null-${mode}`;
+    this.#table = { offload: 91, plain: 92, tunnel: 93 }[mode];
+  }
+
+  async start(): Promise<void> {
+    const { gateway } = this.lab;
+    const flags = {
+      offload: [],
+      plain: ['--no-offload'],
+      tunnel: ['--tunnel', MAP_E.ceAddress, MAP_E.brAddress],
+    }[this.#mode];
+    const words = onForwarderCore([builtProgram('null-forwarder'), this.#tun, ...flags]);
+    const forwarder = gateway.start(words[0], words.slice(1));
+    this.#process = forwarder;
+    await until(`${this.#tun} to exist`, async () => {
+      if (forwarder.over) throw new Error(forwarder.stderr);
+      return (await gateway.run('ip', ['link', 'show', this.#tun], { check: false })).code === 0;
+    });
+    const mtu = this.#mode === 'plain' ? PLAIN_MTU : OFFLOAD_MTU;
+    await gateway.ip([
+      `link set ${this.#tun} mtu ${mtu} txqueuelen ${TUN_QUEUE_PACKETS} up`,
+      `route add default dev ${this.#tun} table ${this.#table}`,
+    ]);
+    await gateway.sysctl({ 'net.ipv4.ip_forward': 1 });
+    if (this.#mode !== 'tunnel') return;
+    await gateway.ip([`-6 route add default dev ${this.#tun} table ${this.#table}`]);
+    await gateway.sysctl({ 'net.ipv6.conf.all.forwarding': 1 });
+  }
+
+  async enter(): Promise<Watched> {
+    const pid = this.#process?.pid;
+    if (this.#mode === 'tunnel') await this.#tunnelRules('add');
+    else await this.#rules('add');
+    return { pid, tun: this.#tun };
+  }
+
+  async leave(): Promise<void> {
+    if (this.#mode === 'tunnel') await this.#tunnelRules('del');
+    else await this.#rules('del');
+  }
+
+  async stop(): Promise<void> {
+    await this.#process?.stop();
+  }
+
+  async #rules(verb: 'add' | 'del'): Promise<void> {
+    await this.lab.gateway.ip([
+      `rule ${verb} pref ${RULE_OUT} iif lan0 lookup ${this.#table}`,
+      ...LAN_NETWORKS.map(
+        (network) => `rule ${verb} pref ${RULE_IN} iif wan0 to ${network} lookup ${this.#table}`,
+      ),
+    ]);
+  }
+
+  /** What the relay sends to the CE address comes as IPv6; before any route of the gateway's own. */
+  async #tunnelRules(verb: 'add' | 'del'): Promise<void> {
+    const { gateway } = this.lab;
+    await gateway.ip([
+      `rule ${verb} pref ${RULE_OUT} iif lan0 lookup ${this.#table}`,
+      `-6 rule ${verb} pref 10 iif wan0 to ${MAP_E.ceAddress} lookup ${this.#table}`,
+    ]);
+  }
+}
+
+/** Lets inet answer the LAN's own addresses, as a null forwarder needs it; the lab knows h1's. */
+export async function routeLoadNetwork(lab: Lab): Promise<void> {
+  if (lab.line === 'address') {
+    await lab.provider.ip(['route add 10.64.0.0/16 via 192.0.2.2']);
+    await lab.relay.ip(['route add 10.64.0.0/16 via 192.0.2.5']);
+    return;
+  }
+  // Through the tunnel to the CE: what the relay does for the external address.
+  await lab.relay.ip(
+    LAN_NETWORKS.map(
+      (network) =>
+        `route add ${network} encap seg6 mode encap.red segs ${MAP_E.ceAddress} dev down0`,
+    ),
+  );
+}
+
+export interface PortfoldOptions {
+  capacity: number;
+  /** Encapsulates by itself instead of leaving that to the kernel (map-e). */
+  ownEncapsulation?: boolean;
+}
+
+export class Portfold implements Rival {
+  readonly name = 'portfold';
+  readonly lab: Lab;
+  readonly gateway: Gateway;
+  #tid = 0;
+  #tun = '';
+  encapsulation = '';
+
+  constructor(lab: Lab, options: PortfoldOptions) {
+    this.lab = lab;
+    const gatewayOptions: GatewayOptions = { capacity: options.capacity };
+    if (options.ownEncapsulation) {
+      gatewayOptions.config = configuration(lab.line, {
+        runtimeDirectory: 'DIR',
+        capacity: options.capacity,
+      }).replace('type = "map-e"', 'type = "map-e"\nencapsulation = "own"');
+    }
+    this.gateway = new Gateway(lab, gatewayOptions);
+  }
+
+  /** Starts it as a user would, and moves its datapath thread to the forwarder's core. */
+  async start(): Promise<void> {
+    const status = await this.gateway.start();
+    this.#tun = status.tun;
+    this.encapsulation = status.lines[0].encapsulation;
+    const { pid } = this.gateway.process;
+    const watch = busiestThread(pid);
+    await udpBlast(this.lab.hosts[0], { to: SERVER, port: 9, seconds: RECOGNITION_SECONDS });
+    const { tid, seconds } = watch.look();
+    if (seconds < RECOGNITION_SECONDS * DATAPATH_SHARE_LEAST) {
+      throw new LabError('BENCH_NO_DATAPATH', 1, 'no thread of the gateway moved any packets');
+    }
+    this.#tid = tid;
+    await pinForwarder(tid);
+  }
+
+  async enter(): Promise<Watched> {
+    return { pid: this.gateway.process.pid, tid: this.#tid, tun: this.#tun };
+  }
+
+  async leave(): Promise<void> {}
+
+  async stop(): Promise<void> {
+    if (this.gateway.running) await this.gateway.stop();
+  }
+}
