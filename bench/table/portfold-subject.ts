@@ -44,18 +44,22 @@ export class PortfoldSubject implements Subject {
   }
 
   outbound(): number {
-    return this.findAll(this.work.outbound);
+    return this.findAll(this.work.outbound, 1);
   }
 
   miss(): number {
-    return this.findAll(this.work.missed);
+    return this.findAll(this.work.missed, 2);
   }
 
-  private findAll(keys: Int32Array): number {
+  /** @param step to the next key when nothing was found (-1), one more than when something was */
+  private findAll(keys: Int32Array, step: number): number {
     const { sessions } = this;
     let sum = 0;
-    for (let at = 0; at < keys.length; at += 3)
-      sum = (sum + sessions.findInternal(keys[at], keys[at + 1], keys[at + 2], PROTOCOL)) | 0;
+    for (let at = 0; at < keys.length; ) {
+      const found = sessions.findInternal(keys[at], keys[at + 1], keys[at + 2], PROTOCOL);
+      sum = (sum + found) | 0;
+      at += 3 * (step + (found >> 31));
+    }
     return sum;
   }
 
@@ -63,8 +67,22 @@ export class PortfoldSubject implements Subject {
     const { sessions } = this;
     const { inbound } = this.work;
     let sum = 0;
-    for (let at = 0; at < inbound.length; at += 2)
-      sum = (sum + sessions.findExternal(inbound[at], inbound[at + 1], REMOTE_PORT)) | 0;
+    for (let at = 0; at < inbound.length; ) {
+      const found = sessions.findExternal(inbound[at], inbound[at + 1], REMOTE_PORT);
+      sum = (sum + found) | 0;
+      at += 2 * (1 + (found >> 31));
+    }
+    return sum;
+  }
+
+  streamed(): number {
+    const { sessions } = this;
+    const { outbound } = this.work;
+    let sum = 0;
+    for (let at = 0; at < outbound.length; at += 3)
+      sum =
+        (sum + sessions.findInternal(outbound[at], outbound[at + 1], outbound[at + 2], PROTOCOL)) |
+        0;
     return sum;
   }
 
@@ -79,5 +97,10 @@ export class PortfoldSubject implements Subject {
   end(): void {
     const { ends } = this.work;
     for (let i = 0; i < ends.length; i++) this.sessions.unlink(ends[i]);
+  }
+
+  bytes(): number {
+    const { words, byInternal, byExternal } = this.sessions;
+    return words.byteLength + byInternal.slots.byteLength + byExternal.slots.byteLength;
   }
 }

@@ -1,7 +1,7 @@
 /**
  * One turn of one table, in a process of its own:  subject.ts NAME SESSIONS OPERATIONS  prints the result as JSON.
  *
- * A round with a tenth of the work comes first, so that the compiler has seen every step. What is timed is processor time: on a machine that others use too, a
+ * Rounds with a tenth of the work come first, so that the compiler has done its own. What is timed is processor time: on a machine that others use too, a
  * clock on the wall measures them.
  */
 
@@ -16,6 +16,8 @@ export interface Turn {
   proof: number;
 }
 
+const PRACTICE_ROUNDS = 8;
+
 const SUBJECTS: Record<string, (work: Workload, capacity: number) => Subject> = {
   portfold: (work, capacity) => new PortfoldSubject(work, capacity),
   map: mapSubject,
@@ -23,7 +25,7 @@ const SUBJECTS: Record<string, (work: Workload, capacity: number) => Subject> = 
 };
 
 /** The least power of two that holds `sessions` at most. */
-export const capacityFor = (sessions: number): number => 2 ** Math.ceil(Math.log2(sessions));
+const capacityFor = (sessions: number): number => 1 << Math.ceil(Math.log2(sessions));
 
 function bytesInUse(): number {
   globalThis.gc?.();
@@ -37,7 +39,7 @@ function takeTurn(name: string, sessions: number, operations: number): Turn {
   const capacity = capacityFor(sessions);
   const practice = makeWorkload(Math.ceil(sessions / 10), Math.ceil(operations / 10));
   const practised = make(practice, capacity);
-  for (let round = 0; round < 2; round++) for (const step of STEPS) practised[step]();
+  for (let round = 0; round < PRACTICE_ROUNDS; round++) for (const step of STEPS) practised[step]();
 
   const work = makeWorkload(sessions, operations);
   const before = bytesInUse();
@@ -52,7 +54,7 @@ function takeTurn(name: string, sessions: number, operations: number): Turn {
     const count = step === 'insert' || step === 'end' ? sessions : operations;
     nanoseconds[step] = ((user + system) * 1000) / count;
     if (found !== undefined) proof = (Math.imul(proof, 31) + found) | 0;
-    if (step === 'insert') bytesPerSession = (bytesInUse() - before) / sessions;
+    if (step === 'insert') bytesPerSession = (table.bytes?.() ?? bytesInUse() - before) / sessions;
   }
   return { nanoseconds, bytesPerSession, proof };
 }
