@@ -10,6 +10,7 @@ import { endProcess } from '../cli/terminal.ts';
 
 const verbs: Verbs = {
   run: async (options) => (await import('../gateway/verbs/run.ts')).run(options),
+  br: async (options) => (await import('../gateway/verbs/br.ts')).br(options),
   check: async (file, options) => (await import('../gateway/verbs/check.ts')).check(file, options),
   mape: async (options) => (await import('../gateway/verbs/mape.ts')).mape(options),
   doctor: async (options) => (await import('../gateway/verbs/doctor.ts')).doctor(options),

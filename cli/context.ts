@@ -6,6 +6,7 @@ import type { Terminal } from './terminal.ts';
 /** Verbs that other rooms bring in; each answers with an exit code. */
 export interface Verbs {
   run(options: { config: string; socket: string; handover?: boolean }): Promise<number>;
+  br(options: { config: string; socket?: string; clean?: boolean }): Promise<number>;
   check(file: string, options: { output: 'table' | 'json' }): Promise<number>;
   mape(options: {
     service?: string;

@@ -12,6 +12,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { SOCKET_DEFAULT } from '../gateway/control/api.ts';
 import { addBench } from './commands/bench.ts';
+import { addBr } from './commands/br.ts';
 import { addCheck } from './commands/check.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDoctor } from './commands/doctor.ts';
@@ -81,7 +82,7 @@ export function buildProgram(verbs: Verbs, options: ProgramOptions = {}): Comman
   for (const add of [addStatus, addSessions, addMappings, addHosts, addPorts, addDrops, addEvents])
     add(program, context);
   program.commandsGroup('Running it:');
-  for (const add of [addRun, addCheck, addMape, addDoctor]) add(program, context);
+  for (const add of [addRun, addCheck, addMape, addDoctor, addBr]) add(program, context);
   program.commandsGroup('Trying it:');
   for (const add of [addDemo, addBench]) add(program, context);
   return program;

@@ -14,10 +14,11 @@
  * Every address of inet's two networks answers, and so does every address of 10.64.0.0/16 (`ip
  * route add local`): tens of thousands of endpoints without an address each.
  *
- * The relay comes in two kinds. `seg6` is two routes: reduced SRv6 encapsulation with one segment
+ * The relay comes in three kinds. `seg6` is two routes: reduced SRv6 encapsulation with one segment
  * is plain IPv4-in-IPv6 and keeps superpackets, so it is fast. `socat` shares no code with what it
  * checks (a TUN and a raw socket), so it is the independent one; a raw socket reads partial
- * checksums as they stand, hence checksum offload is off on the provider's veths then.
+ * checksums as they stand, hence checksum offload is off on the provider's veths then. `portfold` is
+ * `portfold br` (relay.ts), which a test may also start by itself (`none`).
  *
  * Names are pfl-PID-N-…, so that labs run side by side; a lab removes exactly its own, also on
  * SIGINT and after a failure. Interfaces are born inside their namespaces; the root namespace is
@@ -28,6 +29,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ADDRESS, type LineType, MAP_E } from './lines.ts';
 import { type Background, Namespace } from './netns.ts';
+import { PortfoldRelay } from './relay.ts';
 
 export const LAN_PREFIX = '192.168.7.';
 export const GATEWAY_LAN_ADDRESS = '192.168.7.1';
@@ -43,10 +45,12 @@ export const NAME_SERVER = '203.0.113.53';
 /** First of 131,072 remote addresses. */
 export const REMOTES_FIRST = '198.18.0.1';
 
+export type RelayKind = 'seg6' | 'socat' | 'portfold' | 'none';
+
 export interface LabOptions {
   line: LineType;
   /** How the border relay is made (map-e). */
-  relay?: 'seg6' | 'socat';
+  relay?: RelayKind;
   /**
    * How the delegated prefix reaches the gateway: routed to its address, or its first /64 on the
    * link (neighbour discovery).
@@ -139,7 +143,7 @@ export async function buildLab(options: LabOptions): Promise<Lab> {
 /**
  * Quick and quiet: no duplicate address detection, no router solicitation, no limit on ICMP errors.
  */
-async function prepare(one: Namespace): Promise<void> {
+export async function prepare(one: Namespace): Promise<void> {
   await one.sysctl({
     'net.ipv6.conf.all.accept_dad': 0,
     'net.ipv6.conf.default.accept_dad': 0,
@@ -185,7 +189,7 @@ async function addLinks(lab: Lab): Promise<void> {
   ]);
 }
 
-async function configureHost(host: Namespace, address: string): Promise<void> {
+export async function configureHost(host: Namespace, address: string): Promise<void> {
   await host.ip([
     'link set eth0 up',
     `address add ${address}/24 dev eth0`,
@@ -294,7 +298,12 @@ async function configureAddress(lab: Lab, options: LabOptions): Promise<void> {
   ]);
 }
 
-async function startRelay(lab: Lab, kind: 'seg6' | 'socat'): Promise<void> {
+async function startRelay(lab: Lab, kind: RelayKind): Promise<void> {
+  if (kind === 'none') return;
+  if (kind === 'portfold') {
+    await new PortfoldRelay(lab.relay, lab.folder).start();
+    return;
+  }
   const { ceAddress, brAddress, externalAddress, ipv4Mtu } = MAP_E;
   if (kind === 'seg6') {
     // nh4 is an address behind inet's router and not the router itself: a next hop on the link

@@ -4,7 +4,13 @@
  *   exit 0 forwarding, 1 starting, stopping or degraded, 3 not running, 4 no permission
  */
 import type { Command } from 'commander';
-import type { DropItem, HostItem, LineStatus, Status } from '../../gateway/control/api.ts';
+import type {
+  DropItem,
+  HostItem,
+  LineStatus,
+  RelayStatus,
+  Status,
+} from '../../gateway/control/api.ts';
 import { type Context, examples, tableOrJson } from '../context.ts';
 import { formatBar, formatBytes, formatCount, formatDuration, formatShare } from '../format.ts';
 import { cut } from '../table.ts';
@@ -12,6 +18,7 @@ import { paint, printable, type Terminal } from '../terminal.ts';
 
 const TOP_HOSTS = 3;
 const TOP_DROPS = 3;
+const TOP_DROPS_QUERY = { sort: '-packets', limit: TOP_DROPS, filter: ['packets>0'] };
 /** Ranges of ports that a line shows; a MAP-E set has up to 63 of them. */
 const RANGES_SHOWN = 4;
 /** Share from which a table or a port set is called short. */
@@ -43,10 +50,13 @@ async function show(context: Context, options: { output: 'table' | 'json' }): Pr
   const status = await client.status();
   if (options.output === 'json') {
     terminal.write(JSON.stringify(status, null, 2) + '\n');
+  } else if (status.relay !== undefined) {
+    const drops = await client.list('drops', TOP_DROPS_QUERY);
+    terminal.write(renderRelay(terminal, status, status.relay, drops.items));
   } else {
     const [hosts, drops] = await Promise.all([
       client.list('hosts', { sort: '-sessions', limit: TOP_HOSTS, filter: ['sessions>0'] }),
-      client.list('drops', { sort: '-packets', limit: TOP_DROPS, filter: ['packets>0'] }),
+      client.list('drops', TOP_DROPS_QUERY),
     ]);
     terminal.write(renderStatus(terminal, status, hosts.items, drops.items));
   }
@@ -63,21 +73,59 @@ export function renderStatus(
   hosts: readonly HostItem[],
   drops: readonly DropItem[],
 ): string {
-  const stateStyle = forwards(status) ? 'green' : 'yellow';
-  const state = status.degraded === undefined ? status.state : 'degraded, running';
-  const sections = [
-    [
-      `portfold ${status.version}  ${paint(terminal, stateStyle, state)} for ` +
-        formatDuration(status.uptimeSeconds),
-      `pid ${status.pid}, ${status.tun}, ${status.configFile}`,
-    ],
+  return page(terminal, [
+    headText(terminal, status, 'portfold'),
     status.lines.flatMap(lineText),
     portText(status),
     usageText(status),
     trafficText(status),
     topText(hosts, drops),
     warnings(status).map((text) => paint(terminal, 'yellow', `! ${text}`)),
+  ]);
+}
+
+/** The same for a border relay, which has no sessions and no ports. */
+export function renderRelay(
+  terminal: Terminal,
+  status: Status,
+  relay: RelayStatus,
+  drops: readonly DropItem[],
+): string {
+  const { counters } = status;
+  return page(terminal, [
+    headText(terminal, status, 'portfold border relay'),
+    [
+      `${label('relay')}${relay.address} on ${relay.interface}, mtu ${relay.mtu}, ICMP from ${relay.ipv4Address}`,
+      ...relay.rules.map(
+        (rule, i) =>
+          `${label(i === 0 ? 'rules' : '')}${rule.ipv4} to ${rule.ipv6}, ` +
+          `${rule.eaLength} EA bits, PSID offset ${rule.psidOffset}`,
+      ),
+    ],
+    [
+      `${label('traffic')}from CEs ${formatBytes(counters.bytesOutbound)} in ` +
+        `${formatCount(counters.packetsOutbound)} packets, to CEs ${formatBytes(counters.bytesInbound)} in ` +
+        `${formatCount(counters.packetsInbound)} packets`,
+      `${label('packets')}${formatCount(relay.packetsBetweenCes)} between CEs, ` +
+        `${formatCount(counters.packetsDropped)} dropped, ${formatCount(counters.packetsAnswered)} answered by the relay`,
+      `${label('memory')}${formatBytes(status.memory.residentBytes)} resident; no sessions, a relay is stateless`,
+    ],
+    topText([], drops),
+    lossText(status).map((text) => paint(terminal, 'yellow', `! ${text}`)),
+  ]);
+}
+
+function headText(terminal: Terminal, status: Status, name: string): string[] {
+  const stateStyle = forwards(status) ? 'green' : 'yellow';
+  const state = status.degraded === undefined ? status.state : 'degraded, running';
+  return [
+    `${name} ${status.version}  ${paint(terminal, stateStyle, state)} for ` +
+      formatDuration(status.uptimeSeconds),
+    `pid ${status.pid}, ${status.tun}, ${status.configFile}`,
   ];
+}
+
+function page(terminal: Terminal, sections: string[][]): string {
   return sections
     .filter((lines) => lines.length > 0)
     .map((lines) => lines.map((line) => fitted(terminal, line) + '\n').join(''))
@@ -190,11 +238,14 @@ function warnings(status: Status): string[] {
       `${formatCount(status.counters.sessionsRefused)} sessions were refused since the start; ` +
         'see `portfold events kind=session-refused`',
     );
-  const { packetsLostAtTun } = status.counters;
-  if (packetsLostAtTun > 0)
-    texts.push(
-      `${formatCount(packetsLostAtTun)} packets were lost since the start because the queue towards the gateway was full: ` +
-        'it had too little processor time',
-    );
-  return texts;
+  return [...texts, ...lossText(status)];
+}
+
+function lossText({ counters }: Status): string[] {
+  const { packetsLostAtTun } = counters;
+  if (packetsLostAtTun === 0) return [];
+  return [
+    `${formatCount(packetsLostAtTun)} packets were lost since the start because the queue towards the gateway was full: ` +
+      'it had too little processor time',
+  ];
 }

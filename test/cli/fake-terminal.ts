@@ -36,6 +36,7 @@ export class FakeVerbs implements Verbs {
   };
 
   run: Verbs['run'] = (options) => this.note('run', options);
+  br: Verbs['br'] = (options) => this.note('br', options);
   check: Verbs['check'] = (file, options) => this.note('check', file, options);
   mape: Verbs['mape'] = (options) => this.note('mape', options);
   doctor: Verbs['doctor'] = (options) => this.note('doctor', options);
