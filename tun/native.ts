@@ -3,7 +3,8 @@
  *
  * The addon is plain C on Node-API (tun/native/), built by `npm ci` into build/Release. It is
  * loaded at the first call, so that what needs no device (a simulation, the command line) runs
- * without it, and may be loaded by any number of threads at once.
+ * without it, and may be loaded by any number of threads at once. PORTFOLD_ADDON names another build
+ * of it, one with sanitizers for instance (bench/fuzz/addon).
  *
  *   device      openTun registerBuffers readBatch writeBatch wait wake setPersist closeTun,
  *               used through tun-device.ts
@@ -239,6 +240,8 @@ export function wakeDevice(token: WakeToken): boolean {
 
 /** From the source tree this file is tun/native.ts, from a build it is dist/tun/native.js. */
 function addonPath(): string {
+  const other = process.env.PORTFOLD_ADDON;
+  if (other) return other;
   const candidates = ['../build/Release/portfold.node', '../../build/Release/portfold.node'];
   const paths = candidates.map((path) => fileURLToPath(new URL(path, import.meta.url)));
   const found = paths.find((path) => existsSync(path));

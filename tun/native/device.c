@@ -101,16 +101,25 @@ static void deviceFinalize(napi_env env, void *data, void *hint) {
   free(data);
 }
 
-/* The open device behind a handle, or NULL after a throw. */
-static Device *deviceOf(napi_env env, napi_value handle) {
+/* The device behind a handle, open or closed, or NULL after a throw. */
+static Device *readHandle(napi_env env, napi_value handle) {
+  napi_valuetype type;
   bool ours = false;
   void *data = NULL;
-  if (napi_check_object_type_tag(env, handle, &DEVICE_TAG, &ours) != napi_ok || !ours ||
+  /* The type comes first: asking undefined for its tag throws an error of V8's own. */
+  if (napi_typeof(env, handle, &type) != napi_ok || type != napi_external ||
+      napi_check_object_type_tag(env, handle, &DEVICE_TAG, &ours) != napi_ok || !ours ||
       napi_get_value_external(env, handle, &data) != napi_ok) {
     throwUsage(env, "a device handle was expected");
     return NULL;
   }
-  Device *device = data;
+  return data;
+}
+
+/* The open device behind a handle, or NULL after a throw. */
+static Device *deviceOf(napi_env env, napi_value handle) {
+  Device *device = readHandle(env, handle);
+  if (device == NULL) return NULL;
   if (device->tun < 0) {
     throwErrno(env, EBADF, "use of a closed device");
     return NULL;
@@ -200,14 +209,9 @@ failed:
 /* closeTun(handle): closing twice is allowed, since both an error path and a finally may do it. */
 static napi_value closeTun(napi_env env, napi_callback_info info) {
   napi_value arguments[1];
-  bool ours = false;
-  void *data = NULL;
   if (!readArguments(env, info, 1, arguments)) return NULL;
-  if (napi_check_object_type_tag(env, arguments[0], &DEVICE_TAG, &ours) != napi_ok || !ours ||
-      napi_get_value_external(env, arguments[0], &data) != napi_ok) {
-    return throwUsage(env, "a device handle was expected");
-  }
-  deviceClose(env, data);
+  Device *device = readHandle(env, arguments[0]);
+  if (device != NULL) deviceClose(env, device);
   return NULL;
 }
 

@@ -104,7 +104,10 @@ typedef struct {
   size_t length;
 } Batch;
 
-/* The IP packet of a frame with `room` bytes in front of it, or NULL when it lies outside. */
+/*
+ * The IP packet of a frame with `room` bytes in front of it, or NULL when it lies outside or is
+ * longer than a packet can be.
+ */
 uint8_t *framePacket(const Batch *batch, const int32_t *word, size_t room);
 
 /* Writes every frame whose verdict says so; each is tried once. */

@@ -158,7 +158,7 @@ static bool readSuperpacket(Superpacket *super, uint8_t *packet, size_t length, 
 void encapsulateFrame(Sink *sink, const Batch *batch, const int32_t *word) {
   uint8_t *const packet = framePacket(batch, word, ROOM_BYTES);
   const size_t length = (size_t)word[FRAME_LENGTH];
-  if (packet == NULL || length < IPV4_HEADER_BYTES || length > PACKET_BYTES_MAX) {
+  if (packet == NULL || length < IPV4_HEADER_BYTES) {
     sinkFailed(sink, EFAULT);
     return;
   }

@@ -40,12 +40,12 @@ void sinkWrite(Sink *sink, const struct iovec *parts, int count) {
 
 uint8_t *framePacket(const Batch *batch, const int32_t *word, size_t room) {
   const int64_t offset = word[FRAME_OFFSET], length = word[FRAME_LENGTH];
-  if (offset < (int64_t)room || length <= 0) return NULL;
+  if (offset < (int64_t)room || length <= 0 || length > PACKET_BYTES_MAX) return NULL;
   if (offset + length > (int64_t)batch->length) return NULL;
   return batch->bytes + offset;
 }
 
-/* A frame outside of the buffer is the engine's error and counted as EFAULT. */
+/* A frame that cannot be one is the engine's error and counted as EFAULT. */
 static void writeAsItStands(Sink *sink, const Batch *batch, const int32_t *word) {
   uint8_t *const packet = framePacket(batch, word, VNET_HEADER_BYTES);
   if (packet == NULL) {
