@@ -35,6 +35,8 @@ export interface Amount {
 
 export interface Traffic {
   lab: Lab;
+  /** The server as the host reaches it; another than SERVER where IPv6 is translated. */
+  target: string;
   /** Sessions in the table that the traffic may use. */
   sessions: number;
   seconds: number;
@@ -107,8 +109,8 @@ function tcp(name: string, title: string, how: { streams?: number; reverse?: boo
     title,
     unit: 'Gbit/s',
     cost: 'GB',
-    run: async ({ lab, seconds }) => {
-      const { bitsPerSecond } = await iperf(lab.hosts[0], { seconds, ...how });
+    run: async ({ lab, target, seconds }) => {
+      const { bitsPerSecond } = await iperf(lab.hosts[0], { seconds, target, ...how });
       return { value: bitsPerSecond / 1e9, bytes: (bitsPerSecond * seconds) / 8, packets: 0 };
     },
   };

@@ -33,6 +33,8 @@ export interface ThreadTime {
 /** As the kernel counts it. */
 export interface ThreadCount {
   seconds: number;
+  /** Ready to run, while somebody else had the core. */
+  waitedSeconds: number;
   userTicks: number;
   systemTicks: number;
 }
@@ -56,6 +58,8 @@ export interface Spent {
   thread: ThreadTime;
   /** Share of the time in which the forwarder's thread ran, 0 to 1; NaN where there is no such thread. */
   busy: number;
+  /** Share of the time in which it was ready and somebody else had its core. */
+  waited: number;
   /** Busy time of all cores, generators and receivers included. */
   machineSeconds: number;
   losses: Losses;
@@ -74,7 +78,12 @@ export async function takeReading(
 ): Promise<Reading> {
   const { pid, tid, tun } = watched;
   const losses = await readLosses(namespaces, tun);
-  const none = { seconds: Number.NaN, userTicks: Number.NaN, systemTicks: Number.NaN };
+  const none = {
+    seconds: Number.NaN,
+    waitedSeconds: Number.NaN,
+    userTicks: Number.NaN,
+    systemTicks: Number.NaN,
+  };
   return {
     losses,
     atSeconds: performance.now() / 1000,
@@ -92,6 +101,7 @@ export function difference(before: Reading, after: Reading): Spent {
     seconds,
     thread,
     busy: (thread.userSeconds + thread.systemSeconds) / seconds,
+    waited: (after.thread.waitedSeconds - before.thread.waitedSeconds) / seconds,
     machineSeconds: after.machineSeconds - before.machineSeconds,
     losses,
   };
@@ -110,8 +120,9 @@ export function countOf(stat: string, schedstat: string): ThreadCount {
   const columns = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [userTicks, systemTicks] = [Number(columns[11]), Number(columns[12])];
   const ticks = userTicks + systemTicks;
-  const seconds = Number(schedstat.split(' ')[0]) / 1e9 || ticks / TICKS_PER_SECOND;
-  return { seconds, userTicks, systemTicks };
+  const [ran, waited] = schedstat.split(' ').map(Number);
+  const seconds = ran / 1e9 || ticks / TICKS_PER_SECOND;
+  return { seconds, waitedSeconds: waited / 1e9, userTicks, systemTicks };
 }
 
 /** The nanoseconds in between, parted as the ticks in between are. */

@@ -4,6 +4,7 @@
  *   row                                ceiling      portfold     ratio
  *   TCP out, Gbit/s                    11.4         10.9         0.96   counts: both above 90 % busy
  *     thread busy, %                   98           97
+ *     thread waited for its core, %    0.4          0.3          much of it: others use the machine
  *     user, ms/GB                      9.1          61
  *     system, ms/GB                    690          655
  *     all cores, ms/GB                 1,390        1,380
@@ -109,6 +110,7 @@ export function rowsOf(result: Result): Row[] {
   return [
     first,
     row('  thread busy', '%', (sample) => sample.busy * 100, false),
+    row('  thread waited for its core', '%', (sample) => sample.spent.waited * 100),
     costRow('  user', (sample) => sample.spent.thread.userSeconds),
     costRow('  system', (sample) => sample.spent.thread.systemSeconds),
     costRow('  all cores', (sample) => sample.spent.machineSeconds),

@@ -4,6 +4,7 @@
  *
  *   pref 250  iif lan0                       → table of the rival whose turn it is
  *   pref 251  iif wan0 to the LAN's networks → the same; the way back of what was not translated
+ *   pref 10   iif wan0 to the CE (IPv6)      → the same, for the tunnel
  *   pref 300  iif lan0                       → Portfold's own, when no other has the turn
  *
  * A rival that waits sleeps in poll; Portfold's sweep goes on, and costs it less than a hundredth
@@ -18,13 +19,14 @@ import { Gateway, type GatewayOptions } from '../../lab/gateway.ts';
 import { configuration, MAP_E } from '../../lab/lines.ts';
 import { type Background, until } from '../../lab/netns.ts';
 import { builtProgram, LabError } from '../../lab/programs.ts';
-import { type Lab, SERVER } from '../../lab/topology.ts';
+import { GATEWAY_LAN_ADDRESS, type Lab, SERVER } from '../../lab/topology.ts';
 import { onForwarderCore, pinForwarder } from './cores.ts';
 import { busiestThread, type Watched } from './measurement.ts';
 
 const LAN_NETWORKS = ['192.168.7.0/24', '10.64.0.0/16'];
 const RULE_OUT = 250;
 const RULE_IN = 251;
+const RULE_IN_IPV6 = 10;
 const TUN_QUEUE_PACKETS = 10_000;
 const OFFLOAD_MTU = 65_535;
 const PLAIN_MTU = 1500;
@@ -36,6 +38,8 @@ const DATAPATH_SHARE_LEAST = 0.05;
 export interface Rival {
   readonly name: string;
   readonly lab: Lab;
+  /** Where its host finds the server, if not at SERVER. */
+  readonly target?: string;
   /** Sends the traffic through this rival until `leave`. */
   enter(): Promise<Watched>;
   leave(): Promise<void>;
@@ -87,7 +91,7 @@ export class NullForwarder implements Rival {
     ]);
     await gateway.sysctl({ 'net.ipv4.ip_forward': 1 });
     if (this.#mode !== 'tunnel') return;
-    await gateway.ip([`-6 route add default dev ${this.#tun} table ${this.#table}`]);
+    await gateway.ip([`route add ::/0 dev ${this.#tun} table ${this.#table}`]);
     await gateway.sysctl({ 'net.ipv6.conf.all.forwarding': 1 });
   }
 
@@ -119,10 +123,10 @@ export class NullForwarder implements Rival {
   /** What the relay sends to the CE address comes as IPv6; before any route of the gateway's own. */
   async #tunnelRules(verb: 'add' | 'del'): Promise<void> {
     const { gateway } = this.lab;
-    await gateway.ip([
-      `rule ${verb} pref ${RULE_OUT} iif lan0 lookup ${this.#table}`,
-      `-6 rule ${verb} pref 10 iif wan0 to ${MAP_E.ceAddress} lookup ${this.#table}`,
-    ]);
+    const out = `rule ${verb} pref ${RULE_OUT} iif lan0 lookup ${this.#table}`;
+    const back = `rule ${verb} pref ${RULE_IN_IPV6} iif wan0 to ${MAP_E.ceAddress} lookup ${this.#table}`;
+    await gateway.run('ip', out.split(' '));
+    await gateway.run('ip', ['-6', ...back.split(' ')]);
   }
 }
 
@@ -133,6 +137,11 @@ export async function routeLoadNetwork(lab: Lab): Promise<void> {
     await lab.relay.ip(['route add 10.64.0.0/16 via 192.0.2.5']);
     return;
   }
+  // A null tunnel clamps no MSS as Portfold does, so the host keeps to the tunnel's MTU by itself.
+  const { ipv4Mtu } = MAP_E;
+  await lab.hosts[0].ip([
+    `route change default via ${GATEWAY_LAN_ADDRESS} mtu ${ipv4Mtu} advmss ${ipv4Mtu - 40}`,
+  ]);
   // Through the tunnel to the CE: what the relay does for the external address.
   await lab.relay.ip(
     LAN_NETWORKS.map(

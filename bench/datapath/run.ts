@@ -1,4 +1,5 @@
 /** One turn of one rival: its rules in force, counters before and after, traffic in between. */
+import { SERVER } from '../../lab/topology.ts';
 import type { Case } from './cases.ts';
 import { difference, takeReading, threadCount, type Watched } from './measurement.ts';
 import type { Sample } from './results.ts';
@@ -21,7 +22,7 @@ export async function measure(rival: Rival, one: Case, turn: Turn): Promise<Samp
   try {
     const before = await takeReading(namespaces, watched);
     const busy = busyShare(watched, turn.seconds);
-    const amount = await one.run({ lab, ...turn });
+    const amount = await one.run({ lab, target: rival.target ?? SERVER, ...turn });
     const spent = difference(before, await takeReading(namespaces, watched));
     return { amount, spent, busy: await busy };
   } finally {
