@@ -66,7 +66,7 @@ const ODD_ADDRESSES = [
   parseIpv4('192.168.1.255'),
   EXTERNAL,
 ];
-const REMOTE_PORTS = [53, 80, 443, 443, 3478, 123, 0, 65535];
+const REMOTE_PORTS = [53, 80, 443, 443, 3478, 123, 0, 65535, 20000];
 const FLOWS_MAX = 600;
 const OUTPUTS_MAX = 64;
 const EMPTY = new Uint8Array(0);
@@ -88,8 +88,8 @@ export class Traffic {
   constructor(dice: Dice, variant: Variant) {
     this.dice = dice;
     this.variant = variant;
-    this.tunnels = new Tunnels(dice, this.queue);
-    const { ceAddress, encapsulatesHere } = variant.line;
+    const { ceAddress, encapsulatesHere, mesh } = variant.line;
+    this.tunnels = new Tunnels(dice, this.queue, mesh !== undefined);
     if (ceAddress !== undefined) this.wrappedPercent = encapsulatesHere ? 90 : 15;
   }
 
@@ -143,7 +143,7 @@ export class Traffic {
     const protocol = dice.pick([6, 17, 17, 1] as const);
     const flow: Flow = {
       protocol,
-      internal: dice.pick(HOSTS),
+      internal: this.host(),
       internalPort: dice.chance(80) ? 5000 + dice.below(6) : dice.below(65536),
       remote: dice.pick(SERVERS),
       remotePort: protocol === 1 ? 0 : dice.pick(REMOTE_PORTS),
@@ -155,6 +155,11 @@ export class Traffic {
     if (flows.length < FLOWS_MAX) flows.push(flow);
     else flows[dice.below(FLOWS_MAX)] = flow;
     return flow;
+  }
+
+  private host(): number {
+    const { dice, variant } = this;
+    return variant.hasManyHosts ? (10 << 24) | (dice.next() & 0xffffff) : dice.pick(HOSTS);
   }
 
   private head(from: number, to: number): Head {

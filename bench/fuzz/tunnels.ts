@@ -8,6 +8,7 @@
 import { allocate, icmpv6, ipv6, put16, put32 } from './build.ts';
 import type { Dice } from './dice.ts';
 import { type Input, plain } from './input.ts';
+import { neighbourOf } from './mesh.ts';
 import { mutate } from './mutate.ts';
 import { BR, CE } from './world.ts';
 
@@ -20,12 +21,14 @@ const PARTS_MAX = 24;
 export class Tunnels {
   private readonly dice: Dice;
   private readonly queue: Input[];
+  private readonly inMesh: boolean;
   private outerDatagrams = 0;
 
   /** @param queue fragments that come later */
-  constructor(dice: Dice, queue: Input[]) {
+  constructor(dice: Dice, queue: Input[], inMesh: boolean) {
     this.dice = dice;
     this.queue = queue;
+    this.inMesh = inMesh;
   }
 
   /** The packet as it comes out of the network towards our tunnel end. */
@@ -34,16 +37,17 @@ export class Tunnels {
     // A fragment that is told apart by its datagram stays what it is.
     if (input.datagram === 0 && dice.chance(15)) mutate(dice, input);
     const { bytes } = input;
+    const from = this.senderOf(bytes);
     const kind = dice.below(100);
-    if (kind < 30 && input.flags === 0 && bytes.length > 8) return this.fragments(input);
+    if (kind < 30 && input.flags === 0 && bytes.length > 8) return this.fragments(input, from);
     const trafficClass = this.trafficClass();
     if (kind < 35 && input.flags === 0) {
       const atomic = fragment(bytes, 0, bytes.length, dice.next(), false);
-      return { ...input, bytes: this.outer(NEXT_FRAGMENT, atomic, trafficClass), inner: bytes };
+      return { ...input, bytes: ipv6(NEXT_FRAGMENT, from, CE, atomic, trafficClass), inner: bytes };
     }
     return {
       ...input,
-      bytes: this.outer(NEXT_IPV4, bytes, trafficClass),
+      bytes: ipv6(NEXT_IPV4, from, CE, bytes, trafficClass),
       csumStart: input.csumStart + 40,
       // A superpacket of the tunnel is something that no kernel hands over.
       gsoType: dice.chance(90) ? 0 : input.gsoType,
@@ -51,7 +55,7 @@ export class Tunnels {
     };
   }
 
-  private fragments(input: Input): Input {
+  private fragments(input: Input, from: Uint8Array): Input {
     const { dice, queue } = this;
     const { bytes } = input;
     const outerDatagram = ++this.outerDatagrams;
@@ -60,18 +64,24 @@ export class Tunnels {
     const step = Math.max(least, dice.pick([8, 16, 24, 64, 256, 1232]));
     for (let at = 0; at < bytes.length; at += step) {
       const end = Math.min(bytes.length, at + step);
-      const twice = dice.chance(2);
-      this.put(input, fragment(bytes, at, end, id, end < bytes.length), outerDatagram);
-      if (twice) this.put(input, fragment(bytes, at, end, id, end < bytes.length), outerDatagram);
+      const more = end < bytes.length;
+      const twice = dice.chance(2) ? 2 : 1;
+      for (let i = 0; i < twice; i++)
+        this.put(input, from, fragment(bytes, at, end, id, more), outerDatagram);
       if (dice.chance(1) && at >= 8)
-        this.put(input, fragment(bytes, at - 8, end, id, end < bytes.length), outerDatagram);
+        this.put(input, from, fragment(bytes, at - 8, end, id, more), outerDatagram);
     }
     return queue.splice(dice.below(queue.length), 1)[0];
   }
 
-  private put({ bytes, datagram }: Input, part: Uint8Array, outerDatagram: number): void {
+  private put(
+    { bytes, datagram }: Input,
+    from: Uint8Array,
+    part: Uint8Array,
+    outerDatagram: number,
+  ): void {
     const { queue, dice } = this;
-    const outer = plain(this.outer(NEXT_FRAGMENT, part, this.trafficClass()));
+    const outer = plain(ipv6(NEXT_FRAGMENT, from, CE, part, this.trafficClass()));
     queue.splice(dice.below(queue.length + 1), 0, {
       ...outer,
       datagram,
@@ -80,10 +90,15 @@ export class Tunnels {
     });
   }
 
-  private outer(next: number, payload: Uint8Array, trafficClass: number): Uint8Array {
+  /** The relay; in a mesh as often the neighbour whose packet it is; now and then somebody else. */
+  private senderOf(packet: Uint8Array): Uint8Array {
     const { dice } = this;
-    const from = dice.chance(98) ? BR : dice.bytes(16);
-    return ipv6(next, from, CE, payload, trafficClass);
+    if (dice.chance(2)) return dice.bytes(16);
+    if (!this.inMesh || dice.chance(40) || packet.length < 20) return BR;
+    const neighbour = neighbourOf(packet, 0);
+    if (neighbour === undefined) return BR;
+    if (dice.chance(10)) neighbour[dice.below(16)] ^= 1 << dice.below(8);
+    return neighbour;
   }
 
   private trafficClass(): number {
@@ -95,7 +110,8 @@ export class Tunnels {
     const { dice } = this;
     const kind = dice.below(12);
     if (kind === 0 || quoted === undefined) return icmpv6(CE, ALL_ROUTERS, 133, 0, EMPTY);
-    const inner = ipv6(NEXT_IPV4, CE, kind === 1 ? CE : BR, quoted);
+    const neighbour = this.inMesh && dice.chance(60) ? neighbourOf(quoted, 1) : undefined;
+    const inner = ipv6(NEXT_IPV4, CE, kind === 1 ? CE : (neighbour ?? BR), quoted);
     if (kind === 2) return inner;
     if (kind === 3) return ipv6(dice.below(256), dice.bytes(16), CE, dice.bytes(dice.below(90)));
     // To ourselves, from the relay: every next header, and payloads of any kind.

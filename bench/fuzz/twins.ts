@@ -23,6 +23,7 @@ import { Dice } from './dice.ts';
 import { Endpoints } from './endpoints.ts';
 import { type Input, plain } from './input.ts';
 import { type Facts, factsOf, faultOf } from './judge.ts';
+import { neighbourOf } from './mesh.ts';
 import { mutate } from './mutate.ts';
 import { lossOf, snapshotOf } from './restart.ts';
 import { Traffic } from './traffic.ts';
@@ -33,6 +34,7 @@ import {
   EXTERNAL,
   GUARD_BYTES,
   isInternal,
+  PACE_MS,
   type Placed,
   READ_BYTES,
   type Variant,
@@ -199,8 +201,9 @@ class Twins {
       )
       .join('\n');
     const { ports, preset, capacity, line } = this.variant;
-    const { ceAddress: _ce, brAddress: _br, ...rest } = line;
-    const variant = JSON.stringify({ ports: ports.length, preset, capacity, line: rest });
+    const { ceAddress: _ce, brAddress: _br, mesh, ...rest } = line;
+    const words = { ports: ports.length, preset, capacity, inMesh: mesh !== undefined };
+    const variant = JSON.stringify({ ...words, line: rest });
     throw new Kind(
       this.options.seed,
       this.result.packets,
@@ -336,27 +339,48 @@ class Twins {
     return isKnown ? { ...input, bytes: inner, flags: 0 } : UNKNOWN;
   }
 
-  /** What leaves for the relay has its outer header where the line encapsulates here, and nowhere else; what came from it may be merged. */
+  /** What leaves has its outer header where the line encapsulates here, or for a neighbour, and nowhere else. */
   private judgeTunnel(i: number, verdict: number, start: number, output: Uint8Array): void {
     const [{ frames }] = this.worlds;
-    const { encapsulatesHere, ceAddress } = this.variant.line;
+    const { encapsulatesHere, ceAddress, mesh } = this.variant.line;
     const leaves = i32(output, 12) === EXTERNAL && !isInternal(i32(output, 16));
+    let to: Uint8Array | undefined = encapsulatesHere ? BR : undefined;
+    if (mesh !== undefined && leaves && (u16(output, 6) & 0x3fff) === 0) {
+      const neighbour = neighbourOf(output, 1);
+      if (neighbour !== undefined && Buffer.compare(neighbour, CE) !== 0) to = neighbour;
+    }
     const isOuter = verdict === ENCAPSULATE;
-    if (isOuter !== (encapsulatesHere === true && leaves))
+    if (isOuter !== (leaves && to !== undefined))
       this.fail(`frame ${i}: the verdict ${verdict} for what ${leaves ? 'leaves' : 'comes in'}`);
     if (verdict === COALESCE) {
       this.result.decapsulated++;
       if (ceAddress === undefined) this.fail(`frame ${i}: there is no tunnel to come out of`);
+      this.judgeSender(i);
     }
-    if (!isOuter) return;
+    if (!isOuter || to === undefined) return;
     this.result.encapsulated++;
     const { bytes } = frames;
     const outer = start - VNET_HEADER_BYTES - IPV6_HEADER_BYTES;
     let isRight = bytes[outer] >> 4 === 6 && bytes[outer + 6] === 4 && bytes[outer + 7] > 1;
     if (((u16(bytes, outer) >> 4) & 0xff) !== output[1]) isRight = false;
     for (let k = 0; k < 16; k++)
-      if (bytes[outer + 8 + k] !== CE[k] || bytes[outer + 24 + k] !== BR[k]) isRight = false;
+      if (bytes[outer + 8 + k] !== CE[k] || bytes[outer + 24 + k] !== to[k]) isRight = false;
     if (!isRight) this.fail(`frame ${i}: a wrong outer header`);
+  }
+
+  /** What came out of the tunnel came from the relay, or from the neighbour whose source it has. */
+  private judgeSender(i: number): void {
+    const { input } = this.batch[i];
+    const { bytes } = input;
+    const from = bytes.subarray(8, 24);
+    if (Buffer.compare(from, BR) === 0) return;
+    const inner = this.effective(input);
+    if (inner === UNKNOWN || (u16(inner.bytes, 6) & 0x1fff) !== 0) return;
+    const neighbour = neighbourOf(inner.bytes, 0);
+    if (this.variant.line.mesh === undefined || neighbour === undefined)
+      this.fail(`frame ${i}: it came out of the tunnel, and nobody may have sent it`);
+    if (Buffer.compare(from, neighbour) !== 0)
+      this.fail(`frame ${i}: it came out of the tunnel, and somebody else owns its source`);
   }
 
   /** An answer reaches the endpoint whose packets left under that external 5-tuple. */
@@ -413,7 +437,7 @@ class Twins {
   private passTime(): void {
     const { dice } = this;
     const kind = dice.below(10_000);
-    let elapsed = dice.below(12);
+    let elapsed = dice.below(this.variant.paceMs ?? PACE_MS);
     if (kind < 5) elapsed = dice.between(60_000, 8_000_000);
     else if (kind < 6) elapsed = 86_400_000 * dice.between(1, 40);
     else if (kind < 8) elapsed = -dice.between(1, 20_000);

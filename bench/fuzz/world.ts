@@ -4,6 +4,7 @@
  */
 import { Engine } from '../../core/engine.ts';
 import { DESCRIPTOR_WORDS, Frames, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/frames.ts';
+import { DECISION_REFUSE, type Policy } from '../../core/policy.ts';
 import { Arena, type ArenaShape, arenaBytes, IDENTITY_WORDS } from '../../core/table/arena.ts';
 import { NatTable } from '../../core/table/nat-table.ts';
 import { makeParts } from '../../core/table/parts.ts';
@@ -16,10 +17,11 @@ import { standardPolicy } from '../../policies/standard.ts';
 import { put16, sum } from './build.ts';
 import { Dice } from './dice.ts';
 import type { Input } from './input.ts';
+import { MESH } from './mesh.ts';
 
 export const EXTERNAL = parseIpv4('203.0.113.5');
 export const CE = Uint8Array.from([
-  0x24, 0x0b, 0, 0x10, 0x12, 0x34, 0x56, 0, 0, 203, 0, 113, 5, 0, 0x34, 0,
+  0x24, 0x0b, 0, 0x10, 5, 0x34, 0, 0, 0, 203, 0, 113, 5, 0, 0x34, 0,
 ]);
 export const BR = Uint8Array.from([0x24, 4, 0x91, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x64]);
 
@@ -39,12 +41,31 @@ export const isInternal = (address: number): boolean =>
 export const isGateway = (address: number): boolean =>
   LANS.some((lan) => lan.gatewayAddress === address);
 
+/** Room for one superpacket and some small ones; the rest is a guard that nobody may write. */
+export const READ_BYTES = 1 << 17;
+const FRAMES_MAX = 16;
+const SPARE_BYTES = 1 << 17;
+const SPARE_FRAMES = 128;
+/** Milliseconds between two batches, at most. */
+export const PACE_MS = 12;
+/** Between the frames of a batch, in front of the first and behind the last one: looked at after each batch. */
+export const GUARD_BYTES = 64;
+
 /** What a seed chooses. */
 export interface Variant {
   ports: Uint16Array;
   capacity: number;
   preset: 'home' | 'rfc';
   line: Line;
+  /** More hosts than there are host records, in place of a few. */
+  hasManyHosts?: boolean;
+  /** The policy refuses what goes to port 123. */
+  refuses?: boolean;
+  /** Milliseconds between two batches, at most. Few make every limit of so many a second felt. */
+  paceMs?: number;
+  /** Room for what the engine appends; with little of it packets cannot be cut. */
+  spareBytes?: number;
+  spareFrames?: number;
 }
 
 /** The 240 ports of PSID 0x34 at offset 4. */
@@ -83,19 +104,21 @@ export function chooseVariant(seed: number): Variant {
       isShared,
       fragmentsHere: dice.chance(70),
       ...(isTunnel
-        ? { ceAddress: CE, brAddress: BR, encapsulatesHere: dice.chance(50) }
+        ? {
+            ceAddress: CE,
+            brAddress: BR,
+            encapsulatesHere: dice.chance(50),
+            ...(dice.chance(40) ? { mesh: MESH } : {}),
+          }
         : { sharedWithHost: !isShared && dice.chance(70) }),
     },
+    hasManyHosts: dice.chance(15),
+    refuses: dice.chance(20),
+    paceMs: dice.pick([PACE_MS, PACE_MS, PACE_MS, 60, 2, 1]),
+    spareBytes: dice.pick([SPARE_BYTES, SPARE_BYTES, 1 << 14]),
+    spareFrames: dice.pick([SPARE_FRAMES, SPARE_FRAMES, 6]),
   };
 }
-
-/** Room for one superpacket and some small ones; the rest is a guard that nobody may write. */
-export const READ_BYTES = 1 << 17;
-const SPARE_BYTES = 1 << 17;
-const FRAMES_MAX = 16;
-const SPARE_FRAMES = 128;
-/** Between the frames of a batch, in front of the first and behind the last one: looked at after each batch. */
-export const GUARD_BYTES = 64;
 
 /** A packet, and where it stands in the batch. */
 export interface Placed {
@@ -117,6 +140,14 @@ function complete(
   return true;
 }
 
+function policyOf({ preset, refuses }: Variant): Policy {
+  const policy = standardPolicy(preset);
+  if (!refuses) return policy;
+  const decide: Policy['decide'] = (...packet) =>
+    packet[6] === 123 ? DECISION_REFUSE : policy.decide(...packet);
+  return { ...policy, decide };
+}
+
 /**
  * An engine over plain memory; `fill` is what lies around the packets. Between two batches the whole buffer holds nothing else: a batch
  * is put into it, looked at, and wiped out again, so that 300 bytes are touched per packet and not 256 KB.
@@ -124,7 +155,7 @@ function complete(
 export class World {
   table: NatTable;
   engine: Engine;
-  readonly frames = new Frames(READ_BYTES, FRAMES_MAX, SPARE_BYTES, SPARE_FRAMES);
+  readonly frames: Frames;
   readonly arenaBytes: Uint8Array;
   readonly variant: Variant;
   private readonly set: PortSet;
@@ -136,6 +167,8 @@ export class World {
 
   constructor(variant: Variant, seed: number, fill: number, nowMs: number) {
     this.variant = variant;
+    const { spareBytes = SPARE_BYTES, spareFrames = SPARE_FRAMES } = variant;
+    this.frames = new Frames(READ_BYTES, FRAMES_MAX, spareBytes, spareFrames);
     this.set = new PortSet(variant.ports);
     this.shape = { capacity: variant.capacity, portCount: this.set.count, externalCount: 1 };
     this.buffer = new ArrayBuffer(arenaBytes(this.shape));
@@ -161,7 +194,7 @@ export class World {
   private makeTable(arena: Arena, nowMs: number): NatTable {
     const random = new RandomSource((words) => this.dice.fill(words));
     const parts = makeParts(arena, this.set, random);
-    return new NatTable(parts, standardPolicy(this.variant.preset), nowMs);
+    return new NatTable(parts, policyOf(this.variant), nowMs);
   }
 
   private makeEngine(): Engine {
