@@ -16,7 +16,6 @@ import { type CommandResult, Namespace } from '../../../lab/netns.ts';
 import {
   BREAKS,
   buildSanitized,
-  NODE_WORDS,
   type Reports,
   readReports,
   sanitizedEnvironment,
@@ -46,10 +45,8 @@ export async function runVictim(addon: string, options: RunOptions): Promise<Run
   try {
     await namespace.ip(['link set lo up']);
     const numbers = [options.packets, options.seed, options.mutated].map(String);
-    const node = [...NODE_WORDS, '--expose-gc', '--import', 'tsx', VICTIM, ...numbers, folder];
-    const variables = Object.entries(sanitizedEnvironment(addon, folder)).map(
-      ([name, value]) => `${name}=${value}`,
-    );
+    const node = ['--expose-gc', '--import', 'tsx', VICTIM, ...numbers, folder];
+    const variables = sanitizedEnvironment(addon, folder);
     const command = await namespace.run('env', [...variables, process.execPath, ...node], {
       check: false,
       timeoutMs: TIMEOUT_MS,

@@ -119,22 +119,25 @@ export function buildSanitized(folder: string, broken?: Break): string {
 /** Where the sanitized build of the sources as they are belongs. */
 export const sanitizedFolder = (): string => join(projectFolder(), 'build', 'sanitized');
 
-/** The environment in which Node runs with that addon; reports go to `folder`. */
-export function sanitizedEnvironment(addon: string, folder: string): Record<string, string> {
-  const common = `log_path=${join(folder, 'report')}`;
-  return {
-    PORTFOLD_ADDON: addon,
-    LD_PRELOAD: runtimePath(),
-    ASAN_OPTIONS: `${common}:detect_leaks=1:detect_stack_use_after_return=1:allocator_may_return_null=1`,
-    UBSAN_OPTIONS: `${common}:print_stacktrace=1:halt_on_error=1`,
-    LSAN_OPTIONS: `${common}:max_leaks=0`,
-  };
-}
+/** Exit code of a process that has reported something, be it a leak of Node itself. */
+export const EXIT_REPORTED = 77;
 
-/**
- * Words for Node: what it starts itself (ip, nft, a compiler) is not to run under the sanitizers.
- */
-export const NODE_WORDS = ['--import', 'data:text/javascript,delete process.env.LD_PRELOAD'];
+/** What Node itself starts (ip, nft, a compiler) does not run under the sanitizers. */
+const FOR_ITSELF_ONLY = '--import data:text/javascript,delete%20process.env.LD_PRELOAD';
+
+/** The environment in which Node runs with that addon, as words for `env`; reports go to `folder`. */
+export function sanitizedEnvironment(addon: string, folder: string): string[] {
+  const common = `log_path=${join(folder, 'report')}:exitcode=${EXIT_REPORTED}`;
+  const asan = 'detect_leaks=1:detect_stack_use_after_return=1:allocator_may_return_null=1';
+  return [
+    `PORTFOLD_ADDON=${addon}`,
+    `LD_PRELOAD=${runtimePath()}`,
+    `NODE_OPTIONS=${FOR_ITSELF_ONLY}`,
+    `ASAN_OPTIONS=${common}:${asan}`,
+    `UBSAN_OPTIONS=${common}:print_stacktrace=1:halt_on_error=1`,
+    `LSAN_OPTIONS=${common}`,
+  ];
+}
 
 export interface Reports {
   /** Errors of memory and undefined behaviour, wherever they were met. */

@@ -1,0 +1,254 @@
+/**
+ * The real gateway with the addon under the sanitizers, and a day's worth of traffic in small:
+ *
+ *   node --import tsx bench/fuzz/addon/device.ts [--seconds 5] [--flows 4000]
+ *
+ *   for each of: an address line, MAP-E by the kernel's encapsulation, MAP-E by our own
+ *     programs ─ kill -9 ─ programs ─ SIGTERM with --handover ─ programs ─ the TUN is taken away
+ *
+ * The programs are ping (with fragments), traceroute, tracepath, dig, curl both ways, iperf3 with
+ * TCP and UDP both ways, and the lab's flows of UDP and TCP; `--seconds` is what iperf3 gets each
+ * time, `--flows` how many the lab's flows are. kill -9 falls into the middle of them. Whatever a
+ * program fetches must be right, or the gateway was not one; how fast it is does not matter here.
+ *
+ * Needs root, the programs of the lab, gcc and its libasan. Exit 1 on a report or a wrong result,
+ * 2 for usage.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startEcho, startTcpServer, tcpHold, udpFlows } from '../../../lab/flows.ts';
+import { Gateway, type GatewayOptions } from '../../../lab/gateway.ts';
+import { configuration } from '../../../lab/lines.ts';
+import { type Background, until } from '../../../lab/netns.ts';
+import {
+  download,
+  iperf,
+  ping,
+  resolve,
+  startIperf,
+  startNameServer,
+  startWebServer,
+  tracepath,
+  traceroute,
+  upload,
+} from '../../../lab/services.ts';
+import { buildLab, type Lab, type LabOptions, SERVER } from '../../../lab/topology.ts';
+import {
+  buildSanitized,
+  EXIT_REPORTED,
+  readReports,
+  sanitizedEnvironment,
+  sanitizedFolder,
+} from './sanitized.ts';
+
+const FILE_BYTES = 20_000_000;
+const UDP_BITS_PER_SECOND = 20e6;
+const FRAGMENTED_BYTES = 4000;
+const TCP_PORT = 7100;
+const TUN = 'portfold0';
+
+interface Bed {
+  name: string;
+  lab: LabOptions;
+  gateway: GatewayOptions;
+}
+
+const KEEP: GatewayOptions = { args: ['--handover'] };
+const BEDS: readonly Bed[] = [
+  { name: 'address', lab: { line: 'address' }, gateway: KEEP },
+  { name: 'map-e, encapsulation by the kernel', lab: { line: 'map-e' }, gateway: KEEP },
+  {
+    name: 'map-e, own encapsulation',
+    lab: { line: 'map-e', relay: 'socat' },
+    gateway: {
+      ...KEEP,
+      config: configuration('map-e', { runtimeDirectory: 'DIR' }).replace(
+        'type = "map-e"',
+        'type = "map-e"\nencapsulation = "own"',
+      ),
+    },
+  },
+];
+
+interface Options {
+  seconds: number;
+  flows: number;
+}
+
+/** `portfold run` with the sanitizers in front. */
+class SanitizedGateway extends Gateway {
+  private readonly words: string[];
+
+  constructor(lab: Lab, options: GatewayOptions, words: string[]) {
+    super(lab, options);
+    this.words = words;
+  }
+
+  override spawn(): Background {
+    return super.spawn(['env', ...this.words]);
+  }
+
+  /** Starts it and looks whether it is what runs: an addon of the usual build would never fail. */
+  async startChecked(addon: string): Promise<void> {
+    await this.start();
+    const maps = readFileSync(`/proc/${this.process.pid}/maps`, 'utf8');
+    assert.ok(maps.includes(addon), `the gateway has not loaded ${addon}`);
+    assert.ok(maps.includes('libasan'), 'the gateway runs without the sanitizer');
+  }
+}
+
+const isByRoutes = ({ lab }: Bed): boolean => lab.line === 'map-e' && lab.relay === undefined;
+
+/** Each program once; resolves when all are through. */
+async function programs(lab: Lab, bed: Bed, sha256: string, options: Options): Promise<void> {
+  const [one, other] = lab.hosts;
+  const { seconds, flows } = options;
+  const shared = {
+    addresses: 100,
+    remotes: 100,
+    ratePerSecond: 5000,
+    retries: 15,
+    timeoutMs: 2000,
+  };
+  const small = async (): Promise<void> => {
+    for (let i = 0; i < 5; i++) {
+      const pings = await Promise.all([
+        ping(one, SERVER, { count: 20 }),
+        ping(other, SERVER, { count: 20, bytes: FRAGMENTED_BYTES, dontFragment: false }),
+      ]);
+      assert.ok(pings[0].received > 0, pings[0].output);
+      // The relay by the kernel's routes cuts nothing, so its answers of this size do not arrive.
+      assert.ok(isByRoutes(bed) || pings[1].received > 0, pings[1].output);
+      assert.equal(await resolve(other), SERVER);
+    }
+    for (const kind of ['udp', 'icmp', 'tcp'] as const)
+      assert.equal((await traceroute(one, SERVER, kind)).at(-1), SERVER);
+    const path = await tracepath(one);
+    assert.ok(path.reached, path.output);
+  };
+  const files = async (): Promise<void> => {
+    assert.equal((await download(other)).sha256, sha256);
+    assert.equal((await upload(other, lab.folder, 'file')).sha256, sha256);
+  };
+  const streams = async (): Promise<void> => {
+    await iperf(one, { seconds });
+    await iperf(one, { seconds, reverse: true, streams: 4 });
+    for (const reverse of [false, true])
+      await iperf(one, { seconds, reverse, udpBitsPerSecond: UDP_BITS_PER_SECOND, bytes: 1400 });
+  };
+  const many = async (): Promise<void> => {
+    const udp = await udpFlows(lab.load, { ...shared, flows, rounds: 2 });
+    assert.equal(udp.changedPort, 0, JSON.stringify(udp));
+    const connections = Math.ceil(flows / 10);
+    const tcp = await tcpHold(lab.load, {
+      ...{ connections, addresses: 10, remotes: 100, port: TCP_PORT },
+      ...{ processes: 1, ratePerSecond: 500, holdSeconds: 1, timeoutMs: 20_000 },
+    });
+    assert.equal(tcp.answeredTwice, connections, JSON.stringify(tcp));
+  };
+  await Promise.all([small(), files(), streams(), many()]);
+}
+
+/** A download and flows that go on while the gateway is killed and started again. */
+async function throughRestart(
+  lab: Lab,
+  sha256: string,
+  { flows }: Options,
+  restart: () => Promise<void>,
+): Promise<void> {
+  const transfer = download(lab.hosts[0], { limitRate: '2M' });
+  const shared = {
+    addresses: 100,
+    remotes: 100,
+    ratePerSecond: 5000,
+    retries: 15,
+    timeoutMs: 2000,
+  };
+  const standing = udpFlows(lab.load, { ...shared, flows, rounds: 2, pauseSeconds: 5 });
+  // Either may fail while nobody awaits it yet.
+  const results = Promise.all([transfer, standing]);
+  results.catch(() => {});
+  await restart();
+  const [{ sha256: fetched }, udp] = await results;
+  assert.equal(fetched, sha256);
+  assert.equal(udp.changedPort, 0, JSON.stringify(udp));
+}
+
+async function runBed(bed: Bed, addon: string, reports: string, options: Options): Promise<number> {
+  const lab = await buildLab(bed.lab);
+  const gateway = new SanitizedGateway(lab, bed.gateway, sanitizedEnvironment(addon, reports));
+  const ends: string[] = [];
+  const stop = async (signal: NodeJS.Signals): Promise<void> => {
+    const { code, stderr } = await gateway.stop(signal);
+    ends.push(`${signal} ${code}`);
+    if (signal === 'SIGTERM') assert.ok([0, EXIT_REPORTED].includes(code), stderr);
+  };
+  try {
+    await startNameServer(lab.internet);
+    const { sha256 } = await startWebServer(lab.internet, lab.folder, FILE_BYTES);
+    await startIperf(lab.internet);
+    await startEcho(lab.internet);
+    await startTcpServer(lab.internet, { port: TCP_PORT });
+    await gateway.startChecked(addon);
+    for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+      await programs(lab, bed, sha256, options);
+      await throughRestart(lab, sha256, options, async () => {
+        await stop(signal);
+        await gateway.startChecked(addon);
+      });
+    }
+    await programs(lab, bed, sha256, options);
+    const packets = await packetsOf(lab);
+    await lab.gateway.ip([`link del ${TUN}`]);
+    // Without its interface a gateway ends, and says so; what matters here is how.
+    await until('the gateway to notice', () => !gateway.running, 30_000);
+    ends.push(`TUN taken away ${(await gateway.process.ended).code}`);
+    console.log(`${bed.name}: ${packets} packets at the TUN; ${ends.join(', ')}`);
+    return packets;
+  } finally {
+    if (gateway.running) await gateway.stop();
+    lab.remove();
+  }
+}
+
+/** Reads and writes of the TUN, as the kernel counted them: a superpacket is one. */
+async function packetsOf(lab: Lab): Promise<number> {
+  const words = ['-s', '-j', 'link', 'show', 'dev', TUN];
+  const [{ stats64 }] = JSON.parse((await lab.gateway.run('ip', words)).stdout);
+  return stats64.rx.packets + stats64.tx.packets;
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      seconds: { type: 'string', default: '5' },
+      flows: { type: 'string', default: '4000' },
+    },
+  });
+  const options = { seconds: Number(values.seconds), flows: Number(values.flows) };
+  if (Object.values(options).some((value) => !Number.isInteger(value) || value < 1)) {
+    console.error('--seconds and --flows are whole numbers above 0');
+    return 2;
+  }
+  const started = performance.now();
+  const addon = buildSanitized(sanitizedFolder());
+  const folder = mkdtempSync(join('/dev/shm', 'portfold-addon-'));
+  try {
+    let packets = 0;
+    for (const bed of BEDS) packets += await runBed(bed, addon, folder, options);
+    const { errors, leaks, leaksOfNode } = readReports(folder);
+    for (const report of [...errors, ...leaks]) console.log(report);
+    const seconds = Math.round((performance.now() - started) / 1000);
+    console.log(
+      `${packets} packets in ${seconds} s, ${errors.length} errors, ` +
+        `${leaks.length} leaks of the addon, ${leaksOfNode} of Node itself`,
+    );
+    return errors.length + leaks.length === 0 ? 0 : 1;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+process.exitCode = await main();
