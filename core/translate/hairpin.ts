@@ -7,8 +7,8 @@
  * way. A port that somebody owns lets hosts of the LAN in whatever its filter says of remotes. ICMP errors take both steps too (RFC 5508
  * REQ-7): their source becomes the external address.
  *
- * On a shared address a port outside our set is a neighbour's, and the packet goes out like any other. A ping of the address itself is
- * answered here.
+ * On a shared address a port outside our set is a neighbour's: a packet to it, or an error about one from it, goes out like any other. A
+ * ping of the address itself is answered here.
  */
 import { Drop, FORWARDED } from '../verdict.ts';
 import { readI32, readU16 } from '../wire/bytes.ts';
@@ -20,6 +20,7 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
+import { NO_PORT, portOfDestination } from '../wire/ports.ts';
 import { answerEcho, answerProtocol } from './answer.ts';
 import type { Context } from './context.ts';
 import { errorInbound, errorOutbound } from './icmp-error.ts';
@@ -88,6 +89,10 @@ function icmpTowardsOwnAddress(
   const type = ctx.frames.bytes[icmp];
   if (type === ICMP_ECHO_REQUEST) return answerEcho(ctx, descriptor, at, icmp);
   if (!isTranslatedError(type)) return ctx.drop(Drop.IcmpTypeNotTranslated);
+  const { line, parts } = ctx;
+  const port = portOfDestination(ctx.frames.bytes, at, icmp + icmpBytes);
+  if (line.isShared && port !== NO_PORT && parts.ports.set.numberOf(port) < 0)
+    return errorOutbound(ctx, at, icmp, icmpBytes, line.restoreHopsOutbound);
   const verdict = errorOutbound(ctx, at, icmp, icmpBytes, 0);
   return verdict === FORWARDED ? errorInbound(ctx, at, icmp, icmpBytes) : verdict;
 }

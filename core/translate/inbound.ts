@@ -142,8 +142,11 @@ function toOwner(
   if (number < 0) return ctx.drop(Drop.NotInPortSet);
   const owner = ports.owner(ports.group(line.externalIndex, protocol), number);
   if (owner < 0) return ctx.drop(Drop.NoSession);
-  // A hairpin comes with our own address as source: hosts of the LAN are let in.
-  const isHairpin = source === line.externalAddress;
+  // A hairpin comes from an endpoint of ours, and hosts of the LAN are let in. Other ports of a shared address are a neighbour's.
+  const isHairpin =
+    source === line.externalAddress &&
+    protocol !== PROTOCOL_ICMP &&
+    ports.set.numberOf(readU16(bytes, l4)) >= 0;
   if (!isHairpin && !permits.admits(owner, source)) return ctx.drop(Drop.FilteredByOwner);
 
   const m = owner << MAPPING_SHIFT;

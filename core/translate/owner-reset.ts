@@ -30,7 +30,8 @@ export function resetWithoutSession(
   if (ctx.lanOf(source) < 0) return ctx.drop(Drop.SourceNotInternal);
   const internalPort = readU16(bytes, l4);
   const mapping = mappings.find(source, internalPort, PROTOCOL_TCP);
-  const isHairpin = destination === line.externalAddress;
+  const isHairpin =
+    destination === line.externalAddress && parts.ports.set.numberOf(readU16(bytes, l4 + 2)) >= 0;
   if (
     mapping < 0 ||
     !mappings.isOwner(mapping) ||

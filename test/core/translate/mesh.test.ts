@@ -523,6 +523,37 @@ describe('our own address as source', () => {
     assert.equal(bench.send(udp4({ from: at(FLATMATE), to: `${SERVER}:9` })), 'LoopedOwnSource');
   });
 
+  it('of a neighbour does not open the port of an owner, as that of a host of ours does', () => {
+    const bench = meshed();
+    const payload = new Uint8Array([0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, ...new Uint8Array(12)]);
+    const stun = udp4({ from: `${HOST}:5000`, to: `${SERVER}:3478`, payload });
+    const owned = endpoints(bench.pass4(stun)).from;
+    assert.equal(typeof bench.send(udp4({ from: '192.168.1.11:6000', to: owned })), 'object');
+    const knock = udp4({ from: at(FLATMATE), to: owned });
+    const outer = { from: FLATMATE.ce, to: OURS };
+    assert.equal(bench.send(inTunnel(knock, outer)), 'FilteredByOwner');
+    assert.equal(bench.send(knock), 'FilteredByOwner', 'by the relay');
+    assert.equal(opened(bench, FLATMATE), owned);
+    const elsewhere = udp4({ from: `${EXTERNAL}:${FLATMATE.port + 1}`, to: owned });
+    assert.equal(endpoints(bench.pass4(inTunnel(elsewhere, outer))).to, `${HOST}:5000`);
+  });
+
+  it('of a neighbour is where an error about his packet goes', () => {
+    const bench = meshed();
+    const us = opened(bench, FLATMATE);
+    const came = bench.pass4(
+      inTunnel(udp4({ from: at(FLATMATE), to: us }), { from: FLATMATE.ce, to: OURS }),
+    );
+    const out = bench.pass4(
+      error4({ from: HOST, to: EXTERNAL, type: 3, code: 3, quoted: came, ttl: 60 }),
+    );
+    assert.deepEqual(verdicts(bench), [ENCAPSULATE]);
+    assert.deepEqual(outerDestination(bench), FLATMATE.ce);
+    assert.deepEqual(checksumProblems(out), []);
+    assert.deepEqual(endpoints(out.slice(28)), { from: at(FLATMATE), to: us });
+    assert.equal(endpoints(out).from.split(':')[0], EXTERNAL);
+  });
+
   it('is a loop where the address is ours alone', () => {
     const bench = new Bench({ line: { isShared: false } });
     const to = endpoints(bench.pass4(udp4({ from: `${HOST}:5000`, to: `${SERVER}:9` }))).from;
