@@ -1,25 +1,41 @@
 /**
- * What the tests with hostile input share: packets to send, and how an undisturbed host is compared with a
- * disturbed one.
+ * What the tests with hostile input share: packets to send, and how an undisturbed host is compared
+ * with a disturbed one.
  *
  * Idle and flooded are measured in turn, and the medians of the rounds are compared: two processors
- * carry sender, kernel, gateway, servers and whatever else runs, so that single rounds differ by a multiple. A
- * comparison that fails is made anew, since a machine that was busy elsewhere fails it too; one
- * that the gateway causes fails each time.
+ * carry sender, kernel, gateway, servers and whatever else runs, so that single rounds differ by a
+ * multiple. A comparison that fails is made anew, since a machine that was busy elsewhere fails it
+ * too; what the gateway causes fails each time.
  */
 import assert from 'node:assert/strict';
 import { put16, udp } from '../../bench/fuzz/build.ts';
 import { parseIpv4 } from '../../core/wire/ipv4.ts';
 import type { Gateway } from '../../lab/gateway.ts';
-import type { Lab } from '../../lab/topology.ts';
+import { type Namespace, run } from '../../lab/netns.ts';
+import { type Lab, SERVER } from '../../lab/topology.ts';
 
 export const IS_FULL = process.env.PORTFOLD_TEST_FULL === '1';
 export const ROUNDS = IS_FULL ? 7 : 3;
 const ATTEMPTS = 3;
 /** How much later the slowest hundredth may be under a flood. */
-export const SLOWER_AT_MOST = 1.5;
+const SLOWER_AT_MOST = 1.5;
+/**
+ * In the short run also this much: its slowest hundredth is half a dozen packets, and one turn of
+ * another program on the same processor takes as long.
+ */
+const TURN_MICROS = IS_FULL ? 0 : 3000;
 /** First of 16,777,216 addresses that nobody has: whatever is sent there is swallowed. */
 export const SPOOFED_FIRST = '20.0.0.1';
+
+/**
+ * The whole lab of a `describe`, sender and gateway alike, goes before whatever else the machine
+ * does (all that this process starts inherits it): what is compared is the flood, not the other
+ * programs. Where that is not allowed, it is compared as it is.
+ */
+export function withPrecedence(): void {
+  before(() => run('chrt', ['-a', '-r', '-p', '1', String(process.pid)], { check: false }));
+  after(() => run('chrt', ['-a', '-o', '-p', '0', String(process.pid)], { check: false }));
+}
 
 /** Answers to spoofed sources end at the first router, as they would far away. */
 export async function swallowSpoofed(lab: Lab): Promise<void> {
@@ -68,14 +84,34 @@ export function dropsSince(
 export const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[values.length >> 1];
 
+export interface PingDelays extends Delays {
+  sent: number;
+  lost: number;
+}
+
+/** Pings every 10 ms. */
+export async function pingDelays(host: Namespace, count: number): Promise<PingDelays> {
+  const words = ['-n', '-c', String(count), '-i', '0.01', '-W', '1', SERVER];
+  const { stdout } = await host.run('ping', words, { check: false });
+  const micros = [...stdout.matchAll(/time=([\d.]+) ms/g)].map(([, ms]) => Number(ms) * 1000);
+  while (micros.length < count) micros.push(Number.POSITIVE_INFINITY);
+  micros.sort((a, b) => a - b);
+  return {
+    sent: count,
+    lost: micros.filter((value) => value === Number.POSITIVE_INFINITY).length,
+    p50Micros: micros[Math.round((count - 1) * 0.5)],
+    p99Micros: micros[Math.round((count - 1) * 0.99)],
+  };
+}
+
 export interface Delays {
   p50Micros: number;
   p99Micros: number;
 }
 
 /**
- * Compares the p99 of `idle` with that of `flooded`, in turn, by the medians of the rounds. Prints what
- * was seen.
+ * Compares the p99 of `idle` with that of `flooded`, in turn, by the medians of the rounds. Prints
+ * what was seen.
  */
 export async function assertUndisturbed(
   what: string,
@@ -97,7 +133,7 @@ export async function assertUndisturbed(
       `      ${what}: p50 ${of(quiet, 'p50Micros')} → ${of(loud, 'p50Micros')} µs, ` +
         `p99 ${before} → ${during} µs (medians of ${ROUNDS})`,
     );
-    if (during <= before * SLOWER_AT_MOST) return;
+    if (during <= Math.max(before * SLOWER_AT_MOST, before + TURN_MICROS)) return;
     assert.ok(attempt < ATTEMPTS, `p99 of ${what} is ${during} µs and was ${before} µs`);
   }
 }
