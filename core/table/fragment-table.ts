@@ -30,7 +30,7 @@ export class FragmentTable {
   private readonly waitingBytes = new Uint8Array(WAITING_MAX * WAITING_BYTES_MAX);
   private readonly waitingWords = new Int32Array(this.waitingBytes.buffer);
   /** The batch that packets are kept from, as words. */
-  private batchWords = new Int32Array(0);
+  private batchWords: Int32Array = new Int32Array(0);
   private readonly seed: number;
   private knownHand = 0;
   private waitingHand = 0;
