@@ -20,6 +20,10 @@ import {
 import { VARIANTS } from './stage.ts';
 
 const PATCHES_MAX = 24;
+const MATCHES_MAX = 2000;
+/** Bytes of a packet that are looked at, and places of a small number that are taken. */
+const LOOK_BYTES = 128;
+const PLACES_MAX = 4;
 const LENGTHS = [0, 1, 19, 20, 21, 24, 27, 28, 40, 47, 48, 60, 68, 100, 576, 1280, 1281, 1460];
 const LONG = [1461, 1500, 1501, 2048, 2049, 3000, 9000, 65535];
 const WORDS = [
@@ -61,10 +65,19 @@ const ERRORS = [
 ];
 const TCP_FLAGS = [2, 18, 16, 17, 1, 4, 20, 24, 0, 63];
 
+/** A number in a packet, and what it was compared with. */
+interface Match {
+  step: number;
+  at: number;
+  value: number;
+  size: number;
+}
+
 export class Changer {
   private readonly dice: Dice;
   private readonly constants: readonly number[];
   private readonly wide: readonly number[];
+  private readonly matches: Match[] = [];
   /** A case of the corpus, for splices. */
   private readonly other: () => Case;
 
@@ -75,9 +88,37 @@ export class Changer {
     this.other = other;
   }
 
+  /**
+   * Looks at a case that was just played and is to be changed: what stood in its packets and was compared with something else.
+   * @param sent the packet of each step; @param comparisons pairs of numbers that differed
+   */
+  look({ steps }: Case, sent: readonly Uint8Array[], comparisons: Int32Array): void {
+    const { matches } = this;
+    matches.length = 0;
+    const pairs = new Map<string, [number, number]>();
+    for (let i = 0; i < comparisons.length; i += 2)
+      for (const [here, wanted] of [
+        [comparisons[i], comparisons[i + 1]],
+        [comparisons[i + 1], comparisons[i]],
+      ])
+        if (here !== wanted) pairs.set(`${here} ${wanted}`, [here, wanted]);
+    steps.forEach((step, number) => {
+      // In a tunnel the packet begins elsewhere than its patches count from.
+      if (step.kind !== 'packet' || step.cut[0] > 0 || sent[number] === undefined) return;
+      const bytes = step.tunnel > 0 ? sent[number].subarray(40) : sent[number];
+      for (const [here, wanted] of pairs.values())
+        for (const at of placesOf(here, wanted, bytes)) {
+          if (matches.length === MATCHES_MAX) return;
+          const size = sizeOf(here, wanted);
+          matches.push({ step: number, at, value: wanted, size });
+        }
+    });
+  }
+
   /** Changes `input` in place, once or several times. */
   change(input: Case): void {
     const { dice } = this;
+    if (dice.chance(25)) this.match(input);
     for (let i = 1 << dice.below(4); i > 0; i--) this.once(input);
     if (input.steps.length > STEPS_MAX) input.steps.length = STEPS_MAX;
   }
@@ -93,6 +134,16 @@ export class Changer {
     else if (step.kind === 'packet') this.changePacket(step);
     else if (step.kind === 'time') step.milliseconds = this.time();
     else this.changeOrder(input, at);
+  }
+
+  /** Puts what a comparison waited for in the place of what it got. Before any change of the order of steps. */
+  private match({ steps }: Case): void {
+    if (this.matches.length === 0) return;
+    const { step: number, at, value, size } = this.dice.pick(this.matches);
+    const step = steps[number];
+    if (step.kind !== 'packet') return;
+    write(step, at, value, size);
+    step.fix = 2;
   }
 
   private time(): number {
@@ -235,9 +286,7 @@ export class Changer {
         value = dice.pick(WORDS);
         size = dice.pick([1, 2]);
     }
-    for (let i = 0; i < size; i++)
-      step.patches.push(((at + i) << 8) | ((value >>> (8 * (size - 1 - i))) & 255));
-    if (step.patches.length > PATCHES_MAX) step.patches.splice(0, size);
+    write(step, at, value, size);
     if (dice.chance(50)) step.fix = 2;
   }
 
@@ -292,4 +341,29 @@ export class Changer {
       step.virtio = [input.flags, input.gsoType, input.gsoSize, input.csumStart, input.csumOffset];
     if (step.bytes.length > 24 && dice.chance(10)) put16(step.bytes, 20, 5000 + dice.below(4));
   }
+}
+
+/** Bytes that it takes to hold both numbers. */
+const sizeOf = (a: number, b: number): number => {
+  const bits = a | b;
+  return bits >>> 16 !== 0 ? 4 : bits >>> 8 !== 0 ? 2 : 1;
+};
+
+/** Where `here` stands in a packet, in the size in which it could become `wanted`. */
+function placesOf(here: number, wanted: number, bytes: Uint8Array): number[] {
+  const size = sizeOf(here, wanted);
+  const end = Math.min(bytes.length, LOOK_BYTES) - size;
+  const places: number[] = [];
+  for (let at = 0; at <= end && places.length < PLACES_MAX; at++) {
+    let value = 0;
+    for (let i = 0; i < size; i++) value = (value << 8) | bytes[at + i];
+    if (value === here) places.push(at);
+  }
+  return places;
+}
+
+function write(step: PacketStep, at: number, value: number, size: number): void {
+  for (let i = 0; i < size; i++)
+    step.patches.push(((at + i) << 8) | ((value >>> (8 * (size - 1 - i))) & 255));
+  if (step.patches.length > PATCHES_MAX) step.patches.splice(0, size);
 }

@@ -35,6 +35,8 @@ export interface Progress {
   executions: number;
   packets: number;
   seconds: number;
+  /** Of the processor; less than `seconds` on a machine that has other work. */
+  busySeconds: number;
   cases: number;
   covered: number;
   edges: number;
@@ -92,7 +94,9 @@ class Guided {
   private executions = 0;
   private packets = 0;
   private trace: readonly number[] = [];
+  private sent: readonly Uint8Array[] = [];
   private startedMs = 0;
+  private startedCpu = process.cpuUsage();
   private nextProgressMs = 0;
 
   constructor(options: GuidedOptions, counted: Build<Core>, plain: Build<Core>) {
@@ -113,6 +117,7 @@ class Guided {
   run(): GuidedResult {
     const { corpus, dice } = this;
     this.startedMs = Date.now();
+    this.startedCpu = process.cpuUsage();
     this.nextProgressMs = this.startedMs + this.progressMs();
     for (const input of corpus.stored()) this.try(input);
     for (let number = 0; number < 2 * VARIANTS; number++) this.try(this.fresh(number % VARIANTS));
@@ -125,6 +130,9 @@ class Guided {
       }
       if (dice.chance(FRESH_PERCENT)) this.try(this.fresh(dice.below(VARIANTS)));
       const picked = corpus.pick();
+      this.counted.comparisons.fill(0);
+      this.faultOf(picked, false);
+      this.changer.look(picked, this.sent, this.counted.comparisons);
       for (let i = 0; i < CHANGES_PER_PICK && !this.isOver(); i++) {
         const input = copyCase(picked);
         this.changer.change(input);
@@ -149,6 +157,7 @@ class Guided {
       } finally {
         this.packets += player.packets;
         this.trace = player.trace;
+        this.sent = player.sent;
       }
       if (!everything) return undefined;
       // The counters of the case itself are what counts, not those of its end.
@@ -293,10 +302,12 @@ class Guided {
   }
 
   private progress(): Progress {
+    const { user, system } = process.cpuUsage(this.startedCpu);
     return {
       executions: this.executions,
       packets: this.packets,
       seconds: (Date.now() - this.startedMs) / 1000,
+      busySeconds: (user + system) / 1e6,
       cases: this.corpus.cases.length,
       covered: this.corpus.covered,
       edges: this.counted.edges.length,

@@ -7,6 +7,10 @@
  *   case 6:                          case 6: __coverage[5]++;
  *   find(a) {                        find(a) { __coverage[6]++;
  *
+ * And what two numbers were that should have been equal: the fuzzer looks for the one in its packets and puts the other in its place.
+ *
+ *   a === b                          (__left = a) === __right(0, b)
+ *
  * There is no syntax tree: tokens and matching brackets are enough, since esbuild's output has no types, always a semicolon and only
  * one way to print each thing. Text is only added, never moved; that the program still does the same is held against the plain one
  * with every case that is new (stage.ts).
@@ -22,6 +26,7 @@ export interface Edge {
 export interface Instrumented {
   code: string;
   edges: Edge[];
+  comparisons: number;
   /** Whole numbers that stand in the code: what comparisons may be waiting for. */
   constants: number[];
 }
@@ -58,8 +63,31 @@ const NO_FUNCTION = new Set(['if', 'for', 'while', 'switch', 'catch', 'with']);
 const OPERAND_ENDS = new Set(['&&', '||', '??', '?', ':', ',', ';']);
 const ALTERNATIVE_ENDS = new Set([':', ',', ';']);
 
-/** Adds counters from number `first` on. */
-export function instrument(source: string, first: number): Instrumented {
+/** Binds looser than a comparison, so that an operand of one ends there. */
+const COMPARED_ENDS = new Set([
+  ...['&&', '||', '??', '?', ':', ',', ';', '&', '|', '^', '===', '!==', '=>', '...'],
+  ...[
+    '=',
+    '+=',
+    '-=',
+    '*=',
+    '/=',
+    '%=',
+    '&=',
+    '|=',
+    '^=',
+    '<<=',
+    '>>=',
+    '>>>=',
+    '&&=',
+    '||=',
+    '??=',
+  ],
+]);
+const COMPARED_WORDS = new Set(['return', 'case', 'throw', 'else', 'of', 'in', 'yield', 'await']);
+
+/** Adds counters from number `first` on, and comparisons from number `firstComparison` on. */
+export function instrument(source: string, first: number, firstComparison = 0): Instrumented {
   const tokens = tokensOf(source);
   const partner = pairsOf(tokens);
   const insertions: Insertion[] = [];
@@ -103,6 +131,26 @@ export function instrument(source: string, first: number): Instrumented {
     );
   };
 
+  let comparisons = 0;
+  const comparison = (at: number): void => {
+    let from = at;
+    for (let i = at - 1; i >= 0; i--) {
+      const { text, kind } = tokens[i];
+      if (kind === 'name' && COMPARED_WORDS.has(text)) break;
+      if (kind === 'sign') {
+        const other = partner[i];
+        if (other > i || text === '}' || COMPARED_ENDS.has(text)) break;
+        if (other >= 0) i = other;
+      }
+      from = i;
+    }
+    const to = endOf(at + 1, COMPARED_ENDS);
+    insert(tokens[from].start, '(__left = ');
+    insert(tokens[at - 1].end, ')', 0);
+    insert(tokens[at + 1].start, `__right(${firstComparison + comparisons++}, `);
+    insert(tokens[to - 1].end, ')', 0);
+  };
+
   for (let i = 0; i < tokens.length; i++) {
     const { kind, text, end } = tokens[i];
     const next = tokens[i + 1]?.text;
@@ -123,6 +171,7 @@ export function instrument(source: string, first: number): Instrumented {
     if (kind !== 'sign') continue;
     if (text === '&&' || text === '||' || text === '??')
       operand(i + 1, endOf(i + 1, OPERAND_ENDS), text);
+    else if (text === '===' || text === '!==') comparison(i);
     else if (text === '?') {
       const colon = endOf(i + 1, ALTERNATIVE_ENDS);
       operand(i + 1, colon, '?');
@@ -130,7 +179,7 @@ export function instrument(source: string, first: number): Instrumented {
     } else if (text === '{' && isFunctionBody(tokens, partner, i))
       insert(end, ` ${count(tokens[partner[i - 1]]?.start ?? end, 'function')};`);
   }
-  return { code: apply(source, insertions), edges, constants: constantsOf(tokens) };
+  return { code: apply(source, insertions), edges, comparisons, constants: constantsOf(tokens) };
 }
 
 /** True for the brace after `name(…)` or `=>`. */

@@ -23,6 +23,8 @@ export interface Build<T> {
   module: T;
   /** Passes through each edge since it was last cleared; empty in a plain build. */
   coverage: Uint32Array;
+  /** For each comparison the two numbers that were last found to differ there. */
+  comparisons: Int32Array;
   /** Where each edge is, for people. */
   edges: string[];
   constants: number[];
@@ -43,6 +45,7 @@ export interface BuildOptions {
 /** Compiles and loads a module with the engine in it. */
 export async function load<T = Core>(options: BuildOptions): Promise<Build<T>> {
   const edges: string[] = [];
+  let comparisons = 0;
   const constants = new Set<number>();
   const planted = new Set<Plant>();
   const result = await build({
@@ -65,7 +68,8 @@ export async function load<T = Core>(options: BuildOptions): Promise<Build<T>> {
               sourcemap: 'external',
               sourcefile: name,
             });
-            const counted = instrument(code, edges.length);
+            const counted = instrument(code, edges.length, comparisons);
+            comparisons += counted.comparisons;
             const lines = new SourceMap(JSON.parse(map));
             for (const { offset, what } of counted.edges)
               edges.push(`${name}:${lineOf(lines, code, offset)} ${what}`);
@@ -78,10 +82,30 @@ export async function load<T = Core>(options: BuildOptions): Promise<Build<T>> {
   });
   for (const plant of options.plants ?? [])
     if (!planted.has(plant)) throw new Error(`${plant.file} was not loaded: nothing was planted`);
-  const text = `export const __coverage = new Uint32Array(${edges.length});\n${result.outputFiles[0].text}`;
-  const module = await evaluate<T & { __coverage: Uint32Array }>(text);
-  return { module, coverage: module.__coverage, edges, constants: [...constants] };
+  const text = preamble(edges.length, comparisons) + result.outputFiles[0].text;
+  const module = await evaluate<T & Counters>(text);
+  const { __coverage: coverage, __comparisons } = module;
+  return { module, coverage, comparisons: __comparisons, edges, constants: [...constants] };
 }
+
+interface Counters {
+  __coverage: Uint32Array;
+  __comparisons: Int32Array;
+}
+
+/** What the counters of instrument.ts refer to. */
+const preamble = (edges: number, comparisons: number): string => `
+export const __coverage = new Uint32Array(${edges});
+export const __comparisons = new Int32Array(${2 * comparisons});
+let __left = 0;
+function __right(number, right) {
+  if (__left !== right) {
+    __comparisons[2 * number] = __left;
+    __comparisons[2 * number + 1] = right;
+  }
+  return right;
+}
+`;
 
 function withPlants(
   name: string,

@@ -41,6 +41,8 @@ export class Player {
   /** Verdicts and a sum of everything that came out, to be compared with those of the twin. */
   readonly trace: number[] = [];
   packets = 0;
+  /** The first packet of each packet step, by the number of the step. */
+  readonly sent: Uint8Array[] = [];
 
   constructor(core: Core, stage: Stage) {
     this.core = core;
@@ -58,6 +60,7 @@ export class Player {
       else
         for (let round = 0; round < step.times; round++) {
           const batch = [inputOf(step, round, this.outputs)];
+          if (round === 0) this.sent[i] = batch[0].bytes;
           let bytes = batch[0].bytes.length;
           for (let next = steps[i + 1]; step.times === 1; next = steps[i + 1]) {
             if (next?.kind !== 'packet' || !next.together || batch.length === BATCH_MAX) break;
@@ -65,7 +68,7 @@ export class Player {
             bytes += input.bytes.length;
             if (bytes > BATCH_BYTES_MAX) break;
             batch.push(input);
-            i++;
+            this.sent[++i] = input.bytes;
           }
           this.happen(batch);
           stage.advance(1);
@@ -107,6 +110,7 @@ export class Player {
     this.outputs.length = 0;
     this.happened.length = 0;
     this.trace.length = 0;
+    this.sent.length = 0;
     this.hosts.clear();
     this.endpoints.clear();
     this.packets = 0;

@@ -35,18 +35,14 @@ function readOptions(): Options | undefined {
   return { seconds, seed, corpus: values.corpus, replay: values.replay, missing: values.missing };
 }
 
-const lineOf = ({
-  executions,
-  packets,
-  seconds,
-  cases,
-  covered,
-  edges,
-  findings,
-}: Progress): string =>
-  `${Math.round(seconds)} s: ${executions} executions (${Math.round(executions / seconds)} a second), ` +
-  `${packets} packets (${Math.round(packets / seconds)} a second), ${cases} cases, ` +
-  `${covered} of ${edges} edges, ${findings} findings`;
+function lineOf(progress: Progress): string {
+  const { executions, packets, seconds, busySeconds, cases, covered, edges, findings } = progress;
+  const rate = (count: number): string => `${count} (${Math.round(count / busySeconds)} a second)`;
+  return (
+    `${Math.round(seconds)} s, of the processor ${Math.round(busySeconds)} s: executions ${rate(executions)}, ` +
+    `packets ${rate(packets)}, ${cases} cases, ${covered} of ${edges} edges, ${findings} findings`
+  );
+}
 
 function writeFinding(corpus: string | undefined, finding: Finding, number: number): void {
   console.log(`finding ${number}, execution ${finding.execution}: ${finding.what}`);
