@@ -221,6 +221,9 @@ export async function startIperf(internet: Namespace, port = 5201): Promise<Back
   return server;
 }
 
+/** Beyond the transfer itself: connecting, and what a slow way has still to deliver. */
+const IPERF_PATIENCE_MS = 20_000;
+
 export interface IperfResult {
   bitsPerSecond: number;
   /** UDP only. */
@@ -244,7 +247,8 @@ export async function iperf(
   if (options.streams) args.push('-P', String(options.streams));
   if (options.udpBitsPerSecond) args.push('-u', '-b', String(options.udpBitsPerSecond));
   if (options.bytes) args.push('-l', String(options.bytes));
-  const result = await host.run('iperf3', args, { check: false });
+  const timeoutMs = options.seconds * 1000 + IPERF_PATIENCE_MS;
+  const result = await host.run('iperf3', args, { check: false, timeoutMs });
   const answer = JSON.parse(result.stdout || '{"error":"iperf3 said nothing"}');
   if (answer.error) throw new Error(`iperf3: ${answer.error}`);
   const sum = answer.end.sum_received ?? answer.end.sum;

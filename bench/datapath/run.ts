@@ -1,4 +1,5 @@
 /** One turn of one rival: its rules in force, counters before and after, traffic in between. */
+import { LabError } from '../../lab/programs.ts';
 import { SERVER } from '../../lab/topology.ts';
 import type { Case } from './cases.ts';
 import { difference, takeReading, threadCount, type Watched } from './measurement.ts';
@@ -25,6 +26,9 @@ export async function measure(rival: Rival, one: Case, turn: Turn): Promise<Samp
     const amount = await one.run({ lab, target: rival.target ?? SERVER, ...turn });
     const spent = difference(before, await takeReading(namespaces, watched));
     return { amount, spent, busy: await busy };
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error);
+    throw new LabError('BENCH_TURN_FAILED', 1, `${one.title}, ${rival.name}: ${said}`);
   } finally {
     await rival.leave();
   }

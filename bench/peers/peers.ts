@@ -37,9 +37,10 @@ export async function peers(options: SuiteOptions): Promise<Report> {
   const pairs = readPairs(options, options.smoke ? 1 : PAIRS);
   const seconds = readSeconds(options, options.smoke ? 1 : SECONDS);
   const missing = missingPrograms(['slirp4netns', 'pasta', 'tayga']);
+  const failures: string[] = [];
   const found: { rows: Row[]; targets: Target[] } = { rows: [], targets: [] };
   if (cases.length > 0) {
-    const results = await withCores(() => compare(cases, missing, { pairs, seconds }));
+    const results = await withCores(() => compare(cases, missing, { pairs, seconds, failures }));
     found.rows.push(...results.flatMap(rowsOf));
     found.targets.push(
       ...results
@@ -61,6 +62,7 @@ export async function peers(options: SuiteOptions): Promise<Report> {
     notes: {
       rounds: `${pairs} in turn, ${seconds} s each`,
       cores: PINNING,
+      ...(failures.length > 0 ? { failed: failures.join('; ') } : {}),
       ...(missing.length > 0 ? { 'not measured': missingSentence(missing) } : {}),
     },
   };
@@ -72,7 +74,7 @@ const BESIDE = CASES.filter((one) => !one.fillsTable);
 async function compare(
   cases: readonly Case[],
   missing: readonly string[],
-  { pairs, seconds }: { pairs: number; seconds: number },
+  { pairs, seconds, failures }: { pairs: number; seconds: number; failures: string[] },
 ): Promise<Result[]> {
   const labs: Lab[] = [];
   const rivals: Rival[] = [];
@@ -81,6 +83,9 @@ async function compare(
     labs.push(lab);
     const tunnelled = await buildScene({ line: 'map-e' });
     labs.push(tunnelled);
+    // Portfold keeps its LAN's packets out of connection tracking, so that the kernel needs another.
+    const tracked = await buildScene({ line: 'address' });
+    labs.push(tracked);
     const startable = [
       new NullForwarder(lab, 'offload'),
       new NullForwarder(lab, 'plain'),
@@ -94,7 +99,7 @@ async function compare(
       rivals.push(rival);
       await rival.start();
     }
-    rivals.splice(3, 0, new Masquerade(lab));
+    rivals.splice(3, 0, new Masquerade(tracked));
     const results = cases.map(
       (one): Result => ({
         one,
@@ -106,8 +111,13 @@ async function compare(
       for (const { one, samples } of results) {
         for (const rival of rivals) {
           if (TCP_ONLY.includes(rival.name) && !one.name.startsWith('tcp')) continue;
-          const sample = await measure(rival, one, { sessions: 0, seconds, turn });
-          samples.get(rival.name)?.push(sample);
+          try {
+            const sample = await measure(rival, one, { sessions: 0, seconds, turn });
+            samples.get(rival.name)?.push(sample);
+          } catch (error) {
+            // One program that fails must not cost the figures of all others; its cell stays empty.
+            failures.push((error as Error).message);
+          }
         }
       }
       process.stderr.write(`round ${turn + 1} of ${pairs}\n`);

@@ -24,7 +24,6 @@ import type { Watched } from '../datapath/measurement.ts';
 import type { Rival } from '../datapath/rivals.ts';
 
 const LARGE_MTU = 65_520;
-const MAIN_RULE = 'pref 250 iif lan0 lookup main';
 const MASQUERADE = `table ip bench_nat {
   chain post {
     type nat hook postrouting priority srcnat;
@@ -43,7 +42,6 @@ export class Masquerade implements Rival {
   async enter(): Promise<Watched> {
     const { gateway } = this.lab;
     await gateway.sysctl({ 'net.ipv4.ip_forward': 1 });
-    await gateway.ip([`rule add ${MAIN_RULE}`]);
     await gateway.run('nft', ['-f', '-'], { input: MASQUERADE });
     await this.#steer(FORWARDER_MASK);
     return {};
@@ -52,7 +50,6 @@ export class Masquerade implements Rival {
   async leave(): Promise<void> {
     const { gateway } = this.lab;
     await gateway.run('nft', ['delete', 'table', 'ip', 'bench_nat']);
-    await gateway.ip([`rule del ${MAIN_RULE}`]);
     await this.#steer('0');
   }
 
@@ -118,7 +115,7 @@ export const slirp = (lab: Lab): Guest =>
 export const pasta = (lab: Lab): Guest =>
   new Guest(lab, 'pasta', 'wan0', (path) => [
     ...['pasta', '--foreground', '--config-net', '--runas', '0', '--mtu', String(LARGE_MTU)],
-    ...['-t', 'none', '-u', 'none', '-T', 'none', '-U', 'none', '--netns-only', path],
+    ...['-t', 'none', '-u', 'none', '-T', 'none', '-U', 'none', '--netns', path],
   ]);
 
 const TAYGA_TUN = 'nat64t';
