@@ -7,6 +7,7 @@ import { NatTable } from '../../core/table/nat-table.ts';
 import { makeParts } from '../../core/table/parts.ts';
 import { PortSet } from '../../core/table/port-set.ts';
 import { RandomSource } from '../../core/table/random.ts';
+import type { Line } from '../../core/translate/context.ts';
 import { parseIpv4 } from '../../core/wire/ipv4.ts';
 import { standardPolicy } from '../../policies/standard.ts';
 import { mapEPorts, seeded } from './seeded.ts';
@@ -23,8 +24,12 @@ export interface BenchEngine {
   externalAddress: number;
 }
 
-/** @param capacity a power of two */
-export function makeEngine(capacity: number, ports = mapEPorts()): BenchEngine {
+/** @param capacity a power of two; @param lineMore what the line has besides, for instance a tunnel */
+export function makeEngine(
+  capacity: number,
+  ports = mapEPorts(),
+  lineMore: Partial<Line> = {},
+): BenchEngine {
   const externalAddress = parseIpv4('203.0.113.5');
   const shape = { capacity, portCount: ports.length, externalCount: 1 };
   const arena = new Arena(new ArrayBuffer(arenaBytes(shape)), shape);
@@ -41,6 +46,7 @@ export function makeEngine(capacity: number, ports = mapEPorts()): BenchEngine {
     restoreHopsInbound: 0,
     isShared: true,
     fragmentsHere: false,
+    ...lineMore,
   };
   const lan = {
     address: parseIpv4('10.0.0.0'),

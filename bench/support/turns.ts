@@ -9,7 +9,8 @@ import { promisify } from 'node:util';
 import { programPath } from '../../lab/programs.ts';
 
 const run = promisify(execFile);
-const HEAP_MEGABYTES = 6144;
+/** A million sessions as objects with two texts each need more than Node allows by itself. */
+const HEAP_FLAGS = ['--expose-gc', '--max-old-space-size=6144'];
 
 export interface Rival<T> {
   name: string;
@@ -40,12 +41,16 @@ export async function pinned<T>(program: string, words: readonly string[]): Prom
 
 /**
  * A module of ours as a program, from dist/ or from the sources like the one that asks for it.
- * @param base import.meta.url of whoever asks; @param path of the module beside it, without its ending
+ * @param base import.meta.url of whoever asks; @param path of the module beside it, without its ending; @param flags of Node
  */
-export function ownProgram<T>(base: string, path: string, words: readonly string[]): Promise<T> {
+export function ownProgram<T>(
+  base: string,
+  path: string,
+  words: readonly string[],
+  flags: readonly string[] = HEAP_FLAGS,
+): Promise<T> {
   const ending = base.endsWith('.ts') ? 'ts' : 'js';
   const file = fileURLToPath(new URL(`${path}.${ending}`, base));
   const loader = ending === 'ts' ? ['--import', 'tsx'] : [];
-  const heap = ['--expose-gc', `--max-old-space-size=${HEAP_MEGABYTES}`];
-  return pinned<T>(process.execPath, [...heap, ...loader, file, ...words]);
+  return pinned<T>(process.execPath, [...flags, ...loader, file, ...words]);
 }
