@@ -18,7 +18,7 @@
  * is plain IPv4-in-IPv6 and keeps superpackets, so it is fast. `socat` shares no code with what it
  * checks (a TUN and a raw socket), so it is the independent one; a raw socket reads partial
  * checksums as they stand, hence checksum offload is off on the provider's veths then. `portfold` is
- * `portfold br` (relay.ts), which a test may also start by itself (`none`).
+ * `portfold br` (relay.ts).
  *
  * Names are pfl-PID-N-…, so that labs run side by side; a lab removes exactly its own, also on
  * SIGINT and after a failure. Interfaces are born inside their namespaces; the root namespace is
@@ -27,6 +27,7 @@
 import { existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type HostState, hostState } from './host-state.ts';
 import { ADDRESS, type LineType, MAP_E } from './lines.ts';
 import { type Background, Namespace } from './netns.ts';
 import { PortfoldRelay } from './relay.ts';
@@ -45,7 +46,7 @@ export const NAME_SERVER = '203.0.113.53';
 /** First of 131,072 remote addresses. */
 export const REMOTES_FIRST = '198.18.0.1';
 
-export type RelayKind = 'seg6' | 'socat' | 'portfold' | 'none';
+export type RelayKind = 'seg6' | 'socat' | 'portfold';
 
 export interface LabOptions {
   line: LineType;
@@ -77,6 +78,9 @@ export interface Lab {
   readonly gateway: Namespace;
   readonly provider: Namespace;
   readonly relay: Namespace;
+  /** The relay of kind `portfold`, and its host as it was before. */
+  border?: PortfoldRelay;
+  hostOfRelay?: HostState;
   readonly internet: Namespace;
   /** Ends the processes inside and removes the namespaces. Safe to call twice. */
   remove(): void;
@@ -299,9 +303,10 @@ async function configureAddress(lab: Lab, options: LabOptions): Promise<void> {
 }
 
 async function startRelay(lab: Lab, kind: RelayKind): Promise<void> {
-  if (kind === 'none') return;
   if (kind === 'portfold') {
-    await new PortfoldRelay(lab.relay, lab.folder).start();
+    lab.border = new PortfoldRelay(lab.relay, lab.folder);
+    lab.hostOfRelay = await hostState(lab.relay);
+    await lab.border.start();
     return;
   }
   const { ceAddress, brAddress, externalAddress, ipv4Mtu } = MAP_E;

@@ -1,9 +1,126 @@
-/** Everything that people do, through the project's own border relay. */
+/** Everything that people do, through the project's own border relay; then what only a relay does. */
+import assert from 'node:assert/strict';
+import { hostState, stateDifferences } from '../../lab/host-state.ts';
+import { MAP_E } from '../../lab/lines.ts';
+import { until } from '../../lab/netns.ts';
+import type { PortfoldRelay } from '../../lab/relay.ts';
+import { ping, tracepath } from '../../lab/services.ts';
 import { SERVER } from '../../lab/topology.ts';
+import { udp4 } from '../support/packets.ts';
 import { defineForwarding, FORWARDING_PROGRAMS } from './forwarding.ts';
 import { withBed } from './support.ts';
 
+const RELAY_IPV4 = '192.0.2.9';
+const ICMP_AND_IPV4_BYTES = 28;
+/** The first port, or identifier, of the CE. */
+const IDENTIFIER = '5472';
+
 describe('forwarding on a MAP-E line, relay by portfold br', () => {
-  const bed = withBed({ line: 'map-e', relay: 'portfold', programs: FORWARDING_PROGRAMS });
-  defineForwarding(bed, 'map-e', ['192.168.7.1', '192.0.2.9', SERVER]);
+  const bed = withBed({
+    line: 'map-e',
+    relay: 'portfold',
+    programs: [...FORWARDING_PROGRAMS, 'tracepath', 'python3', 'nft'],
+  });
+  const relay = (): PortfoldRelay => bed.lab.border!;
+
+  defineForwarding(bed, 'map-e', ['192.168.7.1', RELAY_IPV4, SERVER]);
+
+  it('says what it is, and that it has no sessions', async () => {
+    const { relay: said, counters } = await relay().control.status();
+    assert.equal(said?.address, MAP_E.brAddress);
+    assert.equal(said?.ipv4Address, RELAY_IPV4);
+    assert.equal(said?.mtu, MAP_E.ipv4Mtu);
+    assert.ok(counters.packetsOutbound > 1000 && counters.packetsInbound > 1000);
+    const page = await relay().portfold('status');
+    assert.equal(page.code, 0, page.stderr);
+    assert.match(page.stdout, /border relay.*forwarding[\s\S]*106\.72\.0\.0\/16 to 240b:10::\/32/);
+    const sessions = await relay().portfold('sessions');
+    assert.equal(sessions.code, 2);
+    assert.match(sessions.stderr, /stateless and has no sessions/);
+  });
+
+  it('the path has the MTU of the tunnel, and datagrams of every size come through', async () => {
+    const found = await tracepath(bed.lab.hosts[0]);
+    assert.equal(found.pmtu, MAP_E.ipv4Mtu, found.output);
+    for (const bytes of [1432, 1433, 4000, 20_000]) {
+      const [host] = bed.lab.hosts;
+      const { received, output } = await ping(host, SERVER, { bytes, dontFragment: false });
+      assert.equal(received, 3, `${bytes}: ${output}`);
+    }
+  });
+
+  /** A ping from the Internet to the CE, by an identifier of its own. */
+  const pingCe = async (bytes: number): Promise<string> => {
+    const words = ['-n', '-c', '1', '-W', '1', '-e', IDENTIFIER, '-M', 'do', '-s', String(bytes)];
+    const { externalAddress } = MAP_E;
+    const { stdout } = await bed.lab.internet.run('ping', [...words, externalAddress], {
+      check: false,
+    });
+    return stdout;
+  };
+
+  it('tells the Internet what does not fit, here and further inside, and which port is nobody’s', async () => {
+    const most = MAP_E.ipv4Mtu - ICMP_AND_IPV4_BYTES;
+    const here = await pingCe(most + 1);
+    assert.match(here, /From 192\.0\.2\.9 .*Frag needed and DF set \(mtu = 1460\)/);
+    await bed.lab.internet.ip(['route flush cache']);
+    await bed.lab.provider.ip(['link set gw0 mtu 1400']);
+    const inside = await pingCe(most);
+    assert.match(inside, /From 192\.0\.2\.9 .*Frag needed and DF set \(mtu = 1360\)/);
+    await bed.lab.provider.ip(['link set gw0 mtu 1500']);
+    await bed.lab.internet.ip(['route flush cache']);
+
+    const program = [
+      'import socket',
+      's = socket.socket()',
+      's.settimeout(3)',
+      `try: s.connect(("${MAP_E.externalAddress}", 80))`,
+      'except OSError as error: print(error.errno)',
+    ].join('\n');
+    const { stdout } = await bed.lab.internet.run('python3', ['-c', program]);
+    assert.equal(stdout.trim(), '113', 'EHOSTUNREACH');
+    assert.ok((await relay().dropped('DestinationUnassigned')) > 0);
+  });
+
+  it('refuses a CE that sends from its neighbour’s port, and tells it', async () => {
+    const forged = udp4({ from: `${MAP_E.externalAddress}:5488`, to: `${SERVER}:9` });
+    const program = [
+      'import socket, select',
+      'e = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)',
+      's = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 4)',
+      's.bind(("2001:db8:feed::2", 0))',
+      `s.sendto(bytes.fromhex("${Buffer.from(forged).toString('hex')}"), ("${MAP_E.brAddress}", 0))`,
+      'while select.select([e], [], [], 3)[0]:',
+      '  said, who = e.recvfrom(2000)',
+      '  if said[0] == 1: print(who[0], said[0], said[1]); break',
+    ].join('\n');
+    const before = await relay().dropped('SourceSpoofed');
+    const { stdout } = await bed.lab.gateway.run('python3', ['-c', program]);
+    assert.equal(stdout.trim(), `${MAP_E.brAddress} 1 5`);
+    assert.equal(await relay().dropped('SourceSpoofed'), before + 1);
+  });
+
+  it('answers a ping of its IPv6 address', async () => {
+    const { received, output } = await ping(bed.lab.provider, MAP_E.brAddress);
+    assert.equal(received, 3, output);
+  });
+
+  it('starts again after it was killed, and takes everything back at its end', async () => {
+    await relay().stop('SIGKILL');
+    assert.notDeepEqual(stateDifferences(bed.lab.hostOfRelay!, await hostState(bed.lab.relay)), []);
+    await relay().start();
+    await until(
+      'a ping to come through',
+      async () => (await ping(bed.lab.hosts[0])).received === 3,
+    );
+    const { code, stderr } = await relay().stop();
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(stateDifferences(bed.lab.hostOfRelay!, await hostState(bed.lab.relay)), []);
+
+    await relay().start();
+    await relay().stop('SIGKILL');
+    const cleaned = await relay().portfold('br', '-c', relay().configFile, '--clean');
+    assert.equal(cleaned.code, 0, cleaned.stderr);
+    assert.deepEqual(stateDifferences(bed.lab.hostOfRelay!, await hostState(bed.lab.relay)), []);
+  });
 });
