@@ -31,7 +31,7 @@ export const RSS_BYTES_PER_PACKET_MAX = 0.5;
 
 const START_MS = 1_000_000;
 const SAMPLES = 40;
-const WARM_UP_SAMPLES = SAMPLES / 4;
+const WARM_UP_SHARE = 4;
 const ROUND_PACKETS = 20_000;
 const BURST_PACKETS = 5000;
 const BATCH_MAX = 8;
@@ -60,6 +60,8 @@ export interface Growth {
 export interface GrowthOptions {
   packets: number;
   seed: number;
+  /** How often memory is read. */
+  samples?: number;
   /** Called after each round: the control of a test leaks here. */
   afterRound?: () => void;
   onSample?: (sample: Sample) => void;
@@ -68,8 +70,9 @@ export interface GrowthOptions {
 export function growth(options: GrowthOptions): Growth {
   const run = new Run(options.seed);
   const samples: Sample[] = [];
-  const every = options.packets / SAMPLES;
-  while (samples.length < SAMPLES) {
+  const count = options.samples ?? SAMPLES;
+  const every = options.packets / count;
+  while (samples.length < count) {
     run.round();
     options.afterRound?.();
     if (run.packets < every * (samples.length + 1)) continue;
@@ -79,7 +82,7 @@ export function growth(options: GrowthOptions): Growth {
     run.sessionsMax = 0;
     options.onSample?.(sample);
   }
-  const steady = samples.slice(WARM_UP_SAMPLES);
+  const steady = samples.slice(Math.floor(count / WARM_UP_SHARE));
   return {
     samples,
     heldSlope: slope(steady, ({ heapUsed, external }) => heapUsed + external),
