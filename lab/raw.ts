@@ -46,7 +46,7 @@ export interface FirstPacketsOptions {
   timeoutMs?: number;
 }
 
-/** Quantiles in microseconds; −1 where the quantile is a flow that had no answer. */
+/** Quantiles in microseconds; infinite where the quantile is a flow that had no answer. */
 export interface FirstPackets {
   flows: number;
   answered: number;
@@ -133,7 +133,10 @@ export async function firstPackets(
     timeout: options.timeoutMs,
   });
   const { stdout } = await namespace.run(builtProgram('flows'), ['first-packet', ...words]);
-  return JSON.parse(stdout);
+  const result: FirstPackets = JSON.parse(stdout);
+  for (const key of ['p50Micros', 'p90Micros', 'p99Micros', 'maxMicros'] as const)
+    if (result[key] < 0) result[key] = Number.POSITIVE_INFINITY;
+  return result;
 }
 
 function wordsOf(options: Record<string, string | number | undefined>): string[] {
