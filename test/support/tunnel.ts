@@ -59,9 +59,14 @@ export function tunnelFragment(
 }
 
 /** The fragments of a packet, each with at most `step` bytes of it (a multiple of 8). */
-export function tunnelFragments(whole: Uint8Array, step: number, id: number): Uint8Array[] {
+export function tunnelFragments(
+  whole: Uint8Array,
+  step: number,
+  id: number,
+  outer: Outer = {},
+): Uint8Array[] {
   const parts: Uint8Array[] = [];
   for (let at = 0; at < whole.length; at += step)
-    parts.push(tunnelFragment(whole, at, Math.min(whole.length, at + step), id));
+    parts.push(tunnelFragment(whole, at, Math.min(whole.length, at + step), id, outer));
   return parts;
 }

@@ -36,11 +36,16 @@ describe('garbage', () => {
     assert.ok(sessions > 100_000, `${sessions} sessions stand at the end`);
   }).timeout(60_000);
 
-  it('none is made by packets into a tunnel and out of it, in fragments too', () => {
-    const { collections, inbound } = send('tunnel') as { collections: number; inbound: number };
-    assert.equal(collections, 0);
-    assert.ok(inbound > 900_000, `${inbound} packets came out of the tunnel`);
-  }).timeout(60_000);
+  for (const [mode, title] of [
+    ['tunnel', 'packets into a tunnel and out of it, in fragments too'],
+    ['mesh', 'packets to neighbours in a mesh and from them'],
+  ])
+    it(`none is made by ${title}`, () => {
+      const { collections, encapsulated, inbound } = send(mode) as Record<string, number>;
+      assert.equal(collections, 0);
+      assert.ok(encapsulated > 490_000, `${encapsulated} packets went into the tunnel`);
+      assert.ok(inbound > 900_000, `${inbound} packets came out of the tunnel`);
+    }).timeout(60_000);
 
   it('is noticed when one object is made per packet', () => {
     assert.ok((send('control') as Mixture).collections > 0);

@@ -1,18 +1,25 @@
-/**
- * A mesh of CEs. The rule of all tests, 2001:db8::/40 with 203.0.113.0/24, 16 EA bits and offset 4, makes of an address 203.0.113.X and a
- * PSID P the CE address 2001:db8:X:P00:0:cb00:71XX:P.
- */
+/** A mesh of CEs, whose rule and addresses test/support/mesh.ts explains. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { DESCRIPTOR_WORDS, VNET_HEADER_BYTES } from '../../../core/frames.ts';
-import { IID_RFC7597 } from '../../../core/mape/address.ts';
-import { type MapRule, PSID_FROM_EA } from '../../../core/mape/rule.ts';
-import { Mesh, type MeshRules } from '../../../core/translate/mesh.ts';
+import { Mesh } from '../../../core/translate/mesh.ts';
 import { ANSWERED, COALESCE, ENCAPSULATE, FORWARDED } from '../../../core/verdict.ts';
 import { writeI32, writeU16 } from '../../../core/wire/bytes.ts';
 import { sumBytes } from '../../../core/wire/checksum.ts';
-import { parseIpv4 } from '../../../core/wire/ipv4.ts';
 import { Bench, EXTERNAL, endpoints } from '../../support/gateway.ts';
+import {
+  ceOf,
+  endpointOf,
+  FLATMATE,
+  MESH_LINE,
+  meshOf,
+  NEIGHBOURS,
+  type Neighbour,
+  OTHER,
+  OURS,
+  RULE,
+  TWIN,
+} from '../../support/mesh.ts';
 import {
   ACK,
   checksumProblems,
@@ -34,46 +41,15 @@ import {
   tunnelFragments,
 } from '../../support/tunnel.ts';
 
-const RULE: MapRule = {
-  ipv6: ipv6('2001:db8:0:0:0:0:0:0'),
-  ipv6Length: 40,
-  ipv4: parseIpv4('203.0.113.0'),
-  ipv4Length: 24,
-  eaLength: 16,
-  offsetBits: 4,
-  psid: PSID_FROM_EA,
-  forwarding: true,
-};
-
-const hex = (value: number): string => value.toString(16).padStart(2, '0');
-const ceOf = (last: number, psid: number): Uint8Array =>
-  ipv6(`2001:db8:${hex(last)}:${hex(psid)}00:0:cb00:71${hex(last)}:${hex(psid)}`);
-
-const OURS = ceOf(5, 0x34);
 const HOST = '192.168.1.10';
 const SERVER = '198.51.100.7';
-/** On another address with our PSID; on another address with another PSID; on our address. */
-const TWIN = { address: '203.0.113.9', port: 0x1345, ce: ceOf(9, 0x34) };
-const OTHER = { address: '203.0.113.9', port: 0x2567, ce: ceOf(9, 0x56) };
-const FLATMATE = { address: EXTERNAL, port: 0x3567, ce: ceOf(5, 0x56) };
-const NEIGHBOURS = [TWIN, OTHER, FLATMATE];
-const at = ({ address, port }: typeof TWIN): string => `${address}:${port}`;
-
-/** The mesh of these rules. */
-const meshOf = (...rules: MapRule[]): MeshRules => ({ rules, iidFormat: IID_RFC7597 });
-
-const LINE = {
-  ceAddress: OURS,
-  brAddress: BR,
-  mesh: meshOf(RULE),
-};
 /** Where the kernel encapsulates for the relay, and where the engine does. */
 const KINDS = [
-  ['the kernel', { ...LINE, encapsulatesHere: false }, FORWARDED],
-  ['the engine', { ...LINE, encapsulatesHere: true }, ENCAPSULATE],
+  ['the kernel', { ...MESH_LINE, encapsulatesHere: false }, FORWARDED],
+  ['the engine', { ...MESH_LINE, encapsulatesHere: true }, ENCAPSULATE],
 ] as const;
 
-const meshed = (): Bench => new Bench({ line: LINE });
+const meshed = (): Bench => new Bench({ line: MESH_LINE });
 
 const verdicts = (bench: Bench): number[] =>
   Array.from(
@@ -91,8 +67,8 @@ function outerOf(bench: Bench): Uint8Array {
 const outerDestination = (bench: Bench): Uint8Array => outerOf(bench).slice(24);
 
 /** A session of the host with a neighbour, and its external endpoint. */
-function opened(bench: Bench, neighbour: typeof TWIN, from = `${HOST}:5000`): string {
-  return endpoints(bench.pass4(udp4({ from, to: at(neighbour) }))).from;
+function opened(bench: Bench, neighbour: Neighbour, from = `${HOST}:5000`): string {
+  return endpoints(bench.pass4(udp4({ from, to: endpointOf(neighbour) }))).from;
 }
 
 describe('what leaves for a neighbour', () => {
@@ -102,7 +78,7 @@ describe('what leaves for a neighbour', () => {
         for (const neighbour of NEIGHBOURS) {
           const bench = new Bench({ line });
           const twin = new Bench({ line: { ceAddress: OURS, brAddress: BR } });
-          const packet = udp4({ from: `${HOST}:5000`, to: at(neighbour) });
+          const packet = udp4({ from: `${HOST}:5000`, to: endpointOf(neighbour) });
           const out = bench.pass4(packet);
           assert.deepEqual(verdicts(bench), [ENCAPSULATE]);
           const outer = outerOf(bench);
@@ -131,7 +107,7 @@ describe('what leaves for a neighbour', () => {
       it('is not what is in fragments: all of a packet go to the relay', () => {
         const bench = new Bench({ line });
         const big = udp4({
-          ...{ from: `${HOST}:5000`, to: at(OTHER), df: false },
+          ...{ from: `${HOST}:5000`, to: endpointOf(OTHER), df: false },
           payload: new Uint8Array(3000),
         });
         for (const part of cutPacket(big, 1400)) {
@@ -144,9 +120,12 @@ describe('what leaves for a neighbour', () => {
 
       it('is several frames of a batch, each with its own way', () => {
         const bench = new Bench({ line });
-        const packets = [at(OTHER), `${SERVER}:9`, at(FLATMATE), at(TWIN)].map((to, i) =>
-          udp4({ from: `${HOST}:${5000 + i}`, to }),
-        );
+        const packets = [
+          endpointOf(OTHER),
+          `${SERVER}:9`,
+          endpointOf(FLATMATE),
+          endpointOf(TWIN),
+        ].map((to, i) => udp4({ from: `${HOST}:${5000 + i}`, to }));
         const { bytes, descriptors } = bench.frames;
         packets.forEach((packet, i) => {
           const offset = 128 + i * 512;
@@ -166,7 +145,7 @@ describe('what leaves for a neighbour', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 255 }), (tos) => {
         const bench = meshed();
-        const packet = udp4({ from: `${HOST}:5000`, to: at(OTHER) });
+        const packet = udp4({ from: `${HOST}:5000`, to: endpointOf(OTHER) });
         packet[1] = tos;
         writeU16(packet, 10, 0);
         writeU16(packet, 10, ~sumBytes(packet, 0, 20) & 0xffff);
@@ -179,10 +158,10 @@ describe('what leaves for a neighbour', () => {
 
   it('is a superpacket too, whose virtio header the device needs', () => {
     const bench = meshed();
-    bench.pass4(tcp4({ from: `${HOST}:6000`, to: at(OTHER), flags: SYN }));
+    bench.pass4(tcp4({ from: `${HOST}:6000`, to: endpointOf(OTHER), flags: SYN }));
     assert.deepEqual(verdicts(bench), [ENCAPSULATE]);
     const payload = new Uint8Array(20_000);
-    const packet = tcp4({ from: `${HOST}:6000`, to: at(OTHER), flags: ACK, payload });
+    const packet = tcp4({ from: `${HOST}:6000`, to: endpointOf(OTHER), flags: ACK, payload });
     bench.setVirtio(20, 16);
     bench.pass4(packet, (1400 << 16) | (1 << 8) | 1);
     assert.deepEqual(verdicts(bench), [ENCAPSULATE]);
@@ -209,7 +188,7 @@ describe('what leaves for a neighbour', () => {
 
     const us = opened(bench, OTHER);
     const came = bench.pass4(
-      inTunnel(udp4({ from: at(OTHER), to: us }), { from: OTHER.ce, to: OURS }),
+      inTunnel(udp4({ from: endpointOf(OTHER), to: us }), { from: OTHER.ce, to: OURS }),
     );
     const error = error4({ from: HOST, to: OTHER.address, type: 3, code: 3, quoted: came });
     const out = bench.pass4(error);
@@ -217,7 +196,7 @@ describe('what leaves for a neighbour', () => {
     assert.deepEqual(outerDestination(bench), OTHER.ce, 'by the source port of what is quoted');
     assert.equal(endpoints(out.slice(28)).to, us);
 
-    const last = udp4({ from: at(OTHER), to: us, ttl: 1 });
+    const last = udp4({ from: endpointOf(OTHER), to: us, ttl: 1 });
     bench.pass4(inTunnel(last, { from: OTHER.ce, to: OURS }));
     assert.deepEqual(verdicts(bench), [ENCAPSULATE], 'time exceeded');
     assert.deepEqual(outerDestination(bench), OTHER.ce);
@@ -226,7 +205,7 @@ describe('what leaves for a neighbour', () => {
   it('that is too big is answered with the MTU of the line', () => {
     const bench = meshed();
     const payload = new Uint8Array(1450);
-    const told = bench.pass4(udp4({ from: `${HOST}:5000`, to: at(OTHER), payload }));
+    const told = bench.pass4(udp4({ from: `${HOST}:5000`, to: endpointOf(OTHER), payload }));
     assert.deepEqual([told[20], told[21], told[26] * 256 + told[27]], [3, 4, 1460]);
     assert.deepEqual(verdicts(bench), [ANSWERED]);
   });
@@ -243,7 +222,7 @@ describe('what leaves for a neighbour', () => {
 
   it('goes by forwarding rules alone, and by the longest of them', () => {
     const own = { ...RULE, ipv6: ipv6('2001:db8:8000:0:0:0:0:0'), ipv4Length: 25, eaLength: 15 };
-    const line = { ...LINE, mesh: meshOf(RULE, own) };
+    const line = { ...MESH_LINE, mesh: meshOf(RULE, own) };
     const bench = new Bench({ line });
     const to = '203.0.113.9:9575';
     bench.pass4(udp4({ from: `${HOST}:5000`, to }));
@@ -251,12 +230,12 @@ describe('what leaves for a neighbour', () => {
 
     const passedOver = { ...own, forwarding: false };
     const mesh = meshOf(RULE, passedOver);
-    const other = new Bench({ line: { ...LINE, mesh } });
+    const other = new Bench({ line: { ...MESH_LINE, mesh } });
     other.pass4(udp4({ from: `${HOST}:5000`, to }));
     assert.deepEqual(outerDestination(other), OTHER.ce);
 
     const none = meshOf({ ...RULE, forwarding: false });
-    const alone = new Bench({ line: { ...LINE, mesh: none } });
+    const alone = new Bench({ line: { ...MESH_LINE, mesh: none } });
     alone.pass4(udp4({ from: `${HOST}:5000`, to }));
     assert.deepEqual(verdicts(alone), [FORWARDED]);
   });
@@ -268,7 +247,7 @@ describe('what comes from a neighbour', () => {
       const [bench, twin] = [meshed(), meshed()];
       const to = opened(bench, neighbour);
       assert.equal(opened(twin, neighbour), to);
-      const answer = udp4({ from: at(neighbour), to, payload: new Uint8Array(900) });
+      const answer = udp4({ from: endpointOf(neighbour), to, payload: new Uint8Array(900) });
       const out = bench.pass4(inTunnel(answer, { from: neighbour.ce, to: OURS }));
       assert.deepEqual(verdicts(bench), [COALESCE]);
       assert.deepEqual(out, twin.pass4(inTunnel(answer, { to: OURS })), 'by the relay');
@@ -277,10 +256,10 @@ describe('what comes from a neighbour', () => {
   });
 
   it('has lost its hop and its marks as what the relay sends', () => {
-    const bench = new Bench({ line: { ...LINE, restoreHopsInbound: 1 } });
+    const bench = new Bench({ line: { ...MESH_LINE, restoreHopsInbound: 1 } });
     const to = opened(bench, OTHER);
     const outer = { from: OTHER.ce, to: OURS };
-    const packet = udp4({ from: at(OTHER), to, ttl: 50 });
+    const packet = udp4({ from: endpointOf(OTHER), to, ttl: 50 });
     assert.equal(bench.pass4(inTunnel(packet, outer))[8], 50);
     assert.equal(bench.send(inTunnel(packet, { ...outer, trafficClass: 3 })), 'TunnelCongestion');
   });
@@ -289,7 +268,7 @@ describe('what comes from a neighbour', () => {
     const bench = meshed();
     const to = opened(bench, OTHER);
     const sessions = bench.table.parts.sessions.count;
-    const honest = udp4({ from: at(OTHER), to });
+    const honest = udp4({ from: endpointOf(OTHER), to });
     const changed = (place: number): Uint8Array => {
       const copy = OTHER.ce.slice();
       copy[place] ^= 1;
@@ -300,9 +279,13 @@ describe('what comes from a neighbour', () => {
       ['another address outside', honest, FLATMATE.ce],
       ['a stranger', honest, STRANGER],
       ['ourselves', udp4({ from: to, to }), OURS],
-      ['a port of another PSID', udp4({ from: at(TWIN), to }), OTHER.ce],
+      ['a port of another PSID', udp4({ from: endpointOf(TWIN), to }), OTHER.ce],
       ['a port of nobody', udp4({ from: `${OTHER.address}:53`, to }), OTHER.ce],
-      ['another address inside', udp4({ from: at({ ...OTHER, address: SERVER }), to }), OTHER.ce],
+      [
+        'another address inside',
+        udp4({ from: endpointOf({ ...OTHER, address: SERVER }), to }),
+        OTHER.ce,
+      ],
       ['our address inside', udp4({ from: `${EXTERNAL}:${OTHER.port}`, to }), OTHER.ce],
       ['no port', ipv4(47, { from: OTHER.address, to: EXTERNAL }, new Uint8Array(8)), OTHER.ce],
       ['a bit of the prefix', honest, changed(4)],
@@ -342,7 +325,7 @@ describe('what comes from a neighbour', () => {
   it('is refused as from a stranger where there is no mesh', () => {
     const bench = new Bench({ line: { ceAddress: OURS, brAddress: BR } });
     const to = opened(bench, OTHER);
-    const packet = inTunnel(udp4({ from: at(OTHER), to }), { from: OTHER.ce, to: OURS });
+    const packet = inTunnel(udp4({ from: endpointOf(OTHER), to }), { from: OTHER.ce, to: OURS });
     assert.equal(bench.send(packet), 'TunnelPacketNotAccepted');
   });
 
@@ -360,11 +343,11 @@ describe('what comes from a neighbour', () => {
   it('is an ICMP error about a packet to him, and to nobody else', () => {
     const bench = meshed();
     const from = opened(bench, OTHER);
-    const quoted = udp4({ from, to: at(OTHER) });
+    const quoted = udp4({ from, to: endpointOf(OTHER) });
     const error = error4({ from: OTHER.address, to: EXTERNAL, type: 3, code: 3, quoted });
     const out = bench.pass4(inTunnel(error, { from: OTHER.ce, to: OURS }));
     assert.deepEqual(checksumProblems(out), []);
-    assert.deepEqual(endpoints(out.slice(28)), { from: `${HOST}:5000`, to: at(OTHER) });
+    assert.deepEqual(endpoints(out.slice(28)), { from: `${HOST}:5000`, to: endpointOf(OTHER) });
 
     const forged = inTunnel(error, { from: TWIN.ce, to: OURS });
     assert.equal(bench.send(forged), 'TunnelSourceSpoofed', 'from another CE');
@@ -388,7 +371,7 @@ describe('what comes from a neighbour', () => {
         const bench = meshed();
         const to = opened(bench, neighbour);
         const payload = Uint8Array.from({ length: 3000 }, (_, i) => i);
-        const packet = udp4({ from: at(neighbour), to, payload, df: false, id: 99 });
+        const packet = udp4({ from: endpointOf(neighbour), to, payload, df: false, id: 99 });
         const parts = cutPacket(packet, 1400);
         const outer = { from: neighbour.ce, to: OURS };
         const got = order.flatMap((i) => {
@@ -404,7 +387,7 @@ describe('what comes from a neighbour', () => {
     const bench = meshed();
     const to = opened(bench, OTHER);
     const parts = cutPacket(
-      udp4({ from: at(OTHER), to, payload: new Uint8Array(3000), df: false }),
+      udp4({ from: endpointOf(OTHER), to, payload: new Uint8Array(3000), df: false }),
       1400,
     );
     const spoofed: [string, Uint8Array, Uint8Array][] = [
@@ -433,8 +416,8 @@ describe('what comes from a neighbour', () => {
     const payload = (seed: number): Uint8Array =>
       Uint8Array.from({ length: 1200 }, (_, i) => i * seed);
     const packets = [
-      [udp4({ from: at(OTHER), to: String(a), payload: payload(3) }), OTHER.ce],
-      [udp4({ from: at(TWIN), to: String(b), payload: payload(5) }), TWIN.ce],
+      [udp4({ from: endpointOf(OTHER), to: String(a), payload: payload(3) }), OTHER.ce],
+      [udp4({ from: endpointOf(TWIN), to: String(b), payload: payload(5) }), TWIN.ce],
       [udp4({ from: `${SERVER}:9`, to: String(a), payload: payload(7) }), BR],
     ] as const;
     const id = 77;
@@ -455,7 +438,7 @@ describe('what comes from a neighbour', () => {
   it('in fragments of the tunnel must fit too, and strangers take no room', () => {
     const bench = meshed();
     const to = opened(bench, OTHER);
-    const packet = udp4({ from: at(OTHER), to, payload: new Uint8Array(1000) });
+    const packet = udp4({ from: endpointOf(OTHER), to, payload: new Uint8Array(1000) });
     const reach = (from: Uint8Array): string[] =>
       tunnelFragments(packet, 480, 5).map((part) => {
         const copy = part.slice();
@@ -471,7 +454,7 @@ describe('what comes from a neighbour', () => {
     assert.equal(bench.send(atomic), 'TunnelSourceSpoofed');
 
     // Neighbours with half packets by the hundred leave the relay's slots alone.
-    const answer = udp4({ from: at(OTHER), to, payload: new Uint8Array(1000) });
+    const answer = udp4({ from: endpointOf(OTHER), to, payload: new Uint8Array(1000) });
     const [first, ...rest] = tunnelFragments(answer, 480, 7).map((part) => {
       part.set(OURS, 24);
       return part;
@@ -491,7 +474,7 @@ describe('what comes from a neighbour', () => {
     const to = opened(bench, OTHER);
     const inside = error4({
       ...{ from: OTHER.address, to: EXTERNAL, type: 3, code: 3 },
-      quoted: udp4({ from: to, to: at(OTHER) }),
+      quoted: udp4({ from: to, to: endpointOf(OTHER) }),
     });
     fc.assert(
       fc.property(
@@ -507,7 +490,7 @@ describe('what comes from a neighbour', () => {
       ),
       { numRuns: 2000 },
     );
-    const honest = inTunnel(udp4({ from: at(OTHER), to }), { from: OTHER.ce, to: OURS });
+    const honest = inTunnel(udp4({ from: endpointOf(OTHER), to }), { from: OTHER.ce, to: OURS });
     assert.ok(typeof bench.send(honest) !== 'string');
   });
 });
@@ -516,11 +499,14 @@ describe('our own address as source', () => {
   it('is a neighbour’s where the port is not ours, by the relay too', () => {
     const bench = meshed();
     const to = opened(bench, FLATMATE);
-    const answer = udp4({ from: at(FLATMATE), to });
+    const answer = udp4({ from: endpointOf(FLATMATE), to });
     assert.equal(endpoints(bench.pass4(answer)).to, `${HOST}:5000`, 'the kernel decapsulated it');
     assert.equal(endpoints(bench.pass4(inTunnel(answer, { to: OURS }))).to, `${HOST}:5000`);
     assert.equal(bench.send(udp4({ from: to, to })), 'LoopedOwnSource');
-    assert.equal(bench.send(udp4({ from: at(FLATMATE), to: `${SERVER}:9` })), 'LoopedOwnSource');
+    assert.equal(
+      bench.send(udp4({ from: endpointOf(FLATMATE), to: `${SERVER}:9` })),
+      'LoopedOwnSource',
+    );
   });
 
   it('of a neighbour does not open the port of an owner, as that of a host of ours does', () => {
@@ -529,7 +515,7 @@ describe('our own address as source', () => {
     const stun = udp4({ from: `${HOST}:5000`, to: `${SERVER}:3478`, payload });
     const owned = endpoints(bench.pass4(stun)).from;
     assert.equal(typeof bench.send(udp4({ from: '192.168.1.11:6000', to: owned })), 'object');
-    const knock = udp4({ from: at(FLATMATE), to: owned });
+    const knock = udp4({ from: endpointOf(FLATMATE), to: owned });
     const outer = { from: FLATMATE.ce, to: OURS };
     assert.equal(bench.send(inTunnel(knock, outer)), 'FilteredByOwner');
     assert.equal(bench.send(knock), 'FilteredByOwner', 'by the relay');
@@ -542,7 +528,7 @@ describe('our own address as source', () => {
     const bench = meshed();
     const us = opened(bench, FLATMATE);
     const came = bench.pass4(
-      inTunnel(udp4({ from: at(FLATMATE), to: us }), { from: FLATMATE.ce, to: OURS }),
+      inTunnel(udp4({ from: endpointOf(FLATMATE), to: us }), { from: FLATMATE.ce, to: OURS }),
     );
     const out = bench.pass4(
       error4({ from: HOST, to: EXTERNAL, type: 3, code: 3, quoted: came, ttl: 60 }),
@@ -550,14 +536,14 @@ describe('our own address as source', () => {
     assert.deepEqual(verdicts(bench), [ENCAPSULATE]);
     assert.deepEqual(outerDestination(bench), FLATMATE.ce);
     assert.deepEqual(checksumProblems(out), []);
-    assert.deepEqual(endpoints(out.slice(28)), { from: at(FLATMATE), to: us });
+    assert.deepEqual(endpoints(out.slice(28)), { from: endpointOf(FLATMATE), to: us });
     assert.equal(endpoints(out).from.split(':')[0], EXTERNAL);
   });
 
   it('is a loop where the address is ours alone', () => {
     const bench = new Bench({ line: { isShared: false } });
     const to = endpoints(bench.pass4(udp4({ from: `${HOST}:5000`, to: `${SERVER}:9` }))).from;
-    assert.equal(bench.send(udp4({ from: at(FLATMATE), to })), 'LoopedOwnSource');
+    assert.equal(bench.send(udp4({ from: endpointOf(FLATMATE), to })), 'LoopedOwnSource');
   });
 });
 
@@ -590,12 +576,15 @@ describe('an ICMPv6 error about a packet to a neighbour', () => {
     for (const neighbour of NEIGHBOURS) {
       const bench = meshed();
       const payload = new Uint8Array(1300);
-      const packet = udp4({ from: `${HOST}:5000`, to: at(neighbour), payload });
+      const packet = udp4({ from: `${HOST}:5000`, to: endpointOf(neighbour), payload });
       const sent = bench.pass4(packet);
       const told = bench.pass4(routerError(2, 1300, sent, neighbour.ce));
       assert.deepEqual(checksumProblems(told), []);
       assert.deepEqual([told[20], told[21], told[26] * 256 + told[27]], [3, 4, 1260]);
-      assert.deepEqual(endpoints(told.slice(28)), { from: `${HOST}:5000`, to: at(neighbour) });
+      assert.deepEqual(endpoints(told.slice(28)), {
+        from: `${HOST}:5000`,
+        to: endpointOf(neighbour),
+      });
       assert.deepEqual(verdicts(bench), [ANSWERED]);
 
       const unreachable = bench.pass4(routerError(1, 0, sent, neighbour.ce));
@@ -605,11 +594,11 @@ describe('an ICMPv6 error about a packet to a neighbour', () => {
 
   it('is about the packet that is quoted, and not about one to another CE', () => {
     const bench = meshed();
-    const sent = bench.pass4(udp4({ from: `${HOST}:5000`, to: at(OTHER) }));
+    const sent = bench.pass4(udp4({ from: `${HOST}:5000`, to: endpointOf(OTHER) }));
     for (const elsewhere of [TWIN.ce, FLATMATE.ce, STRANGER, OURS])
       assert.equal(bench.send(routerError(1, 0, sent, elsewhere)), 'IcmpBadQuote');
     const alone = new Bench({ line: { ceAddress: OURS, brAddress: BR } });
-    alone.pass4(udp4({ from: `${HOST}:5000`, to: at(OTHER) }));
+    alone.pass4(udp4({ from: `${HOST}:5000`, to: endpointOf(OTHER) }));
     assert.equal(alone.send(routerError(1, 0, sent, OTHER.ce)), 'IcmpBadQuote', 'without a mesh');
   });
 });
