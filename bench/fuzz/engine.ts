@@ -128,10 +128,13 @@ function main(): number {
   }
   for (const [reason, count] of [...reasons.entries()].sort((a, b) => b[1] - a[1]))
     if (count > 0) console.log(`${String(count).padStart(9)}  ${DROP_MEANING[reason][0]}`);
+  // Of this process, so without what an earlier one has done.
+  const { user, system } = process.cpuUsage();
   const summary = {
     packets: total.packets,
     seeds: { first, last: first + total.seeds - 1 },
     seconds: Math.round(total.seconds * 10) / 10,
+    cpuSeconds: Math.round((user + system) / 1e5) / 10,
     packetsPerSecond: Math.round(total.packets / Math.max(total.seconds, 1e-9)),
     failures,
   };

@@ -141,12 +141,13 @@ export class Traffic {
     const { dice, flows } = this;
     if (flows.length > 0 && dice.chance(70)) return dice.pick(flows);
     const protocol = dice.pick([6, 17, 17, 1] as const);
+    const isUsual = this.variant.hasOneServer === true && dice.chance(90);
     const flow: Flow = {
       protocol,
       internal: this.host(),
       internalPort: dice.chance(80) ? 5000 + dice.below(6) : dice.below(65536),
-      remote: dice.pick(SERVERS),
-      remotePort: protocol === 1 ? 0 : dice.pick(REMOTE_PORTS),
+      remote: isUsual ? SERVERS[0] : dice.pick(SERVERS),
+      remotePort: protocol === 1 ? 0 : isUsual ? 443 : dice.pick(REMOTE_PORTS),
       externalPort: -1,
       sequenceOut: dice.next(),
       sequenceIn: dice.next(),
@@ -159,7 +160,8 @@ export class Traffic {
 
   private host(): number {
     const { dice, variant } = this;
-    return variant.hasManyHosts ? (10 << 24) | (dice.next() & 0xffffff) : dice.pick(HOSTS);
+    if (variant.hosts === 'many') return (10 << 24) | (dice.next() & 0xffffff);
+    return variant.hosts === 'one' && dice.chance(97) ? HOSTS[0] : dice.pick(HOSTS);
   }
 
   private head(from: number, to: number): Head {

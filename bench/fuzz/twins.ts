@@ -436,8 +436,9 @@ class Twins {
 
   private passTime(): void {
     const { dice } = this;
-    const kind = dice.below(10_000);
-    let elapsed = dice.below(this.variant.paceMs ?? PACE_MS);
+    const { paceMs = PACE_MS } = this.variant;
+    const kind = dice.below(paceMs === 1 ? 100_000 : 10_000);
+    let elapsed = dice.below(paceMs);
     if (kind < 5) elapsed = dice.between(60_000, 8_000_000);
     else if (kind < 6) elapsed = 86_400_000 * dice.between(1, 40);
     else if (kind < 8) elapsed = -dice.between(1, 20_000);

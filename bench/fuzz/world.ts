@@ -57,11 +57,13 @@ export interface Variant {
   capacity: number;
   preset: 'home' | 'rfc';
   line: Line;
-  /** More hosts than there are host records, in place of a few. */
-  hasManyHosts?: boolean;
+  /** `many` are more than there are host records. */
+  hosts?: 'few' | 'many' | 'one';
+  /** Everybody talks to the same remote endpoint, until every port is taken towards it. */
+  hasOneServer?: boolean;
   /** The policy refuses what goes to port 123. */
   refuses?: boolean;
-  /** Milliseconds between two batches, at most. Few make every limit of so many a second felt. */
+  /** Milliseconds between two batches, at most. With 1 time stands still for long, and every limit of so many a second is felt. */
   paceMs?: number;
   /** Room for what the engine appends; with little of it packets cannot be cut. */
   spareBytes?: number;
@@ -79,6 +81,8 @@ export function psidPorts(): number[] {
 const range = (first: number, count: number): number[] =>
   Array.from({ length: count }, (_, i) => first + i);
 
+const HOST_CHOICES = ['few', 'few', 'few', 'few', 'many', 'one'] as const;
+
 export function chooseVariant(seed: number): Variant {
   const dice = new Dice(seed ^ 0x56415249);
   const ports = dice.pick([
@@ -87,13 +91,15 @@ export function chooseVariant(seed: number): Variant {
     () => psidPorts().slice(0, 24),
     () => range(40000, 33),
     () => range(4096, 61439),
+    () => range(4096, 16384),
   ])();
   const isTunnel = dice.chance(70);
+  const hasOneServer = dice.chance(20);
   // Other machines share the address on a MAP-E line, the host itself may on others.
   const isShared = dice.chance(isTunnel ? 80 : 30);
   return {
     ports: Uint16Array.from(ports),
-    capacity: dice.pick([1024, 1024, 4096]),
+    capacity: dice.pick([1024, 1024, 4096, 8192]),
     preset: dice.chance(80) ? 'home' : 'rfc',
     line: {
       externalAddress: EXTERNAL,
@@ -112,7 +118,8 @@ export function chooseVariant(seed: number): Variant {
           }
         : { sharedWithHost: !isShared && dice.chance(70) }),
     },
-    hasManyHosts: dice.chance(15),
+    hosts: hasOneServer && dice.chance(60) ? 'many' : dice.pick(HOST_CHOICES),
+    hasOneServer,
     refuses: dice.chance(20),
     paceMs: dice.pick([PACE_MS, PACE_MS, PACE_MS, 60, 2, 1]),
     spareBytes: dice.pick([SPARE_BYTES, SPARE_BYTES, 1 << 14]),

@@ -3,8 +3,13 @@ import assert from 'node:assert/strict';
 import { FuzzFailure, fuzz } from '../../../bench/fuzz/twins.ts';
 import { Engine } from '../../../core/engine.ts';
 import { DESCRIPTOR_WORDS } from '../../../core/frames.ts';
+import { S_COMMIT, SESSION_WORDS } from '../../../core/table/arena.ts';
+import { NatTable } from '../../../core/table/nat-table.ts';
+import { ENCAPSULATE } from '../../../core/verdict.ts';
 
 const PACKETS = 17_000;
+/** A seed whose line encapsulates by itself. */
+const ENCAPSULATING = 6;
 
 /** Runs `work` with an engine that spoils each batch after its work. */
 function withFault(
@@ -28,7 +33,7 @@ function withFault(
 }
 
 describe('100,000 plausible and mutated packets', () => {
-  for (const seed of [1, 2, 3, 5, 6, 17])
+  for (const seed of [2, 4, 6, 7, 8, 17])
     it(`of seed ${seed} come out right or not at all`, () => {
       const result = fuzz({ seed, packets: PACKETS });
       assert.ok(result.forwarded > PACKETS / 12, `${result.forwarded} were forwarded`);
@@ -76,6 +81,59 @@ describe('the fuzzer notices', () => {
       },
     ],
   ];
+  it('a write far from its packet, and names the packet', () => {
+    let writes = 0;
+    const notice = (packets: number): FuzzFailure => {
+      let failure: unknown;
+      withFault(
+        (b, _at, n) => {
+          if (n !== 61) return;
+          b[100_000] ^= 1;
+          writes++;
+        },
+        () => {
+          try {
+            fuzz({ seed: 2, packets, mutatedPercent: 0 });
+          } catch (error) {
+            failure = error;
+          }
+        },
+      );
+      assert.ok(failure instanceof FuzzFailure, 'it was not noticed');
+      return failure;
+    };
+    const { index, message } = notice(PACKETS);
+    assert.match(message, /outside every frame/);
+    // Both worlds write once a packet; run again up to that packet, nothing comes after it.
+    writes = 0;
+    assert.equal(notice(index + 1).index, index);
+    assert.ok(writes > 0 && index < 4000, `found at packet ${index}`);
+  }).timeout(30_000);
+
+  it('a session that a successor does not take over', () => {
+    const original = NatTable.prototype.restore;
+    NatTable.prototype.restore = function () {
+      const { words } = this.parts.sessions;
+      const first = words.findIndex((word, at) => at % SESSION_WORDS === S_COMMIT && word & 63);
+      if (first >= 0) words[first] = 0;
+      return original.call(this);
+    };
+    try {
+      assert.throws(() => fuzz({ seed: 2, packets: 60_000 }), /after a restart .* sessions before/);
+    } finally {
+      NatTable.prototype.restore = original;
+    }
+  }).timeout(30_000);
+
+  it('a packet that goes into the tunnel without its header', () => {
+    withFault(
+      (b, at, _n, v) => {
+        if (v === ENCAPSULATE) b[at - 12 - 16] ^= 1;
+      },
+      () => assert.throws(() => fuzz({ seed: ENCAPSULATING, packets: PACKETS }), /outer header/),
+    );
+  }).timeout(30_000);
+
   for (const [name, message, spoil] of faults)
     it(name, () => {
       withFault(spoil, () =>
