@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { RELAY_DROP_MEANING } from '../../core/relay/drops.ts';
 import { DROP_MEANING } from '../../core/verdict.ts';
 import { TUN_QUEUE_FULL } from '../../gateway/source/tun-losses.ts';
 
@@ -45,6 +46,19 @@ describe('documentation', () => {
       .filter((cell) => /^`\w+`$/.test(cell))
       .map((cell) => cell.slice(1, -1));
     assert.deepEqual(rows, [...DROP_MEANING.map(([name]) => name), TUN_QUEUE_FULL]);
+  });
+
+  it('docs/br.md has a row for each drop reason of the relay, and names tests that exist', () => {
+    const page = read('docs/br.md');
+    const rows = firstCells(section(page, 'Drop reasons')).filter((cell) => /^`\w+`$/.test(cell));
+    const names = [...RELAY_DROP_MEANING.map(([name]) => name), TUN_QUEUE_FULL];
+    assert.deepEqual(
+      rows,
+      names.map((name) => `\`${name}\``),
+    );
+    const tests = [...page.matchAll(/`(test\/[^`]+\.test\.ts)` “([^”]+)”/g)];
+    assert.ok(tests.length > 5);
+    for (const [, file, title] of tests) assert.ok(read(file).includes(title), title);
   });
 
   it('docs/cli.md has a row for each command', () => {
