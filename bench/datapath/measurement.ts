@@ -185,7 +185,7 @@ async function readLosses(namespaces: readonly Namespace[], tun?: string): Promi
 export function linkDrops(text: string): [device: string, drops: number][] {
   const drops: [string, number][] = [];
   for (const line of text.split('\n')) {
-    const match = line.match(/^\s*([^\s:]+):((?:\s+\d+){16})\s*$/);
+    const match = line.match(/^\s*([^\s:]+):\s*((?:\d+\s+){15}\d+)\s*$/);
     if (match === null) continue;
     const columns = match[2].trim().split(/\s+/).map(Number);
     drops.push([match[1], columns[RECEIVE_DROP] + columns[TRANSMIT_DROP]]);

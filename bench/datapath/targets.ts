@@ -44,8 +44,11 @@ export function targetsOf(line: BenchLine, results: readonly Result[]): Target[]
   ].filter((target) => target !== undefined);
 }
 
-function rivalOf(result: Result): [name: string, samples: Sample[]] | undefined {
-  return [...result.samples].find(([name]) => name !== PORTFOLD);
+/** The rival of that name, or the only one. */
+function rivalOf(result: Result, wanted?: string): [name: string, samples: Sample[]] | undefined {
+  return [...result.samples].find(([name]) =>
+    wanted === undefined ? name !== PORTFOLD : name === wanted,
+  );
 }
 
 export function ratioTarget(
@@ -55,8 +58,7 @@ export function ratioTarget(
 ): Target | undefined {
   if (result === undefined) return undefined;
   const ours = result.samples.get(PORTFOLD);
-  const named = rivalName === undefined ? undefined : result.samples.get(rivalName);
-  const rival = named === undefined ? rivalOf(result) : ([rivalName, named] as const);
+  const rival = rivalOf(result, rivalName);
   if (ours === undefined || rival === undefined) return undefined;
   const { ratio, by } = judge(result.one, rival[1], ours);
   const sessions = result.sessions > 0 ? `, ${result.sessions} sessions` : '';

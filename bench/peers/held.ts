@@ -28,13 +28,15 @@ const CAPACITY = 262_144;
 interface Load {
   flows: number;
   remotes: number;
+  retries: number;
+  ratePerSecond: number;
 }
 
 const LOADS: Load[] = [
-  { flows: 24_000, remotes: 100 },
-  { flows: 250_000, remotes: 1_042 },
+  { flows: 24_000, remotes: 100, retries: RETRIES, ratePerSecond: PER_SECOND },
+  { flows: 250_000, remotes: 1_042, retries: RETRIES, ratePerSecond: PER_SECOND },
 ];
-const LOADS_SMOKE: Load[] = [{ flows: 2_400, remotes: 10 }];
+const LOADS_SMOKE: Load[] = [{ flows: 2_400, remotes: 10, retries: 1, ratePerSecond: 5_000 }];
 
 /** Port blocks of the lab's MAP-E line. */
 const blocks = portRanges('map-e');
@@ -126,7 +128,10 @@ async function byPortfold(load: Load): Promise<FlowsResult> {
   }
 }
 
-async function offer(lab: Lab, { flows, remotes }: Load): Promise<FlowsResult> {
+async function offer(
+  lab: Lab,
+  { flows, remotes, retries, ratePerSecond }: Load,
+): Promise<FlowsResult> {
   await startEcho(lab.internet);
   const sockets = Math.ceil(flows / ADDRESSES_MOST);
   return udpFlows(lab.load, {
@@ -134,7 +139,7 @@ async function offer(lab: Lab, { flows, remotes }: Load): Promise<FlowsResult> {
     addresses: Math.ceil(flows / sockets),
     remotes,
     rounds: 2,
-    ratePerSecond: PER_SECOND,
-    retries: RETRIES,
+    ratePerSecond,
+    retries,
   });
 }

@@ -25,13 +25,15 @@ const SECONDS = 2;
 const CAPACITY = 262_144;
 const CASE_NAMES = 'tcp-out,tcp-in,udp64,rtt';
 const HELD = 'held';
+const SMOKE_CASES = 'tcp-out,held';
 const SLIRP_LEAST = 1.5;
 /** These speak TCP only here: the one forwards IPv6 from the host, the other has a tunnel's MTU. */
 const TCP_ONLY = ['tayga', 'null tunnel'];
 
 export async function peers(options: SuiteOptions): Promise<Report> {
   requireBench(PROGRAMS);
-  const words = (options.cases ?? `${CASE_NAMES},${HELD}`).split(',').map((word) => word.trim());
+  const usual = options.smoke ? SMOKE_CASES : `${CASE_NAMES},${HELD}`;
+  const words = (options.cases ?? usual).split(',').map((word) => word.trim());
   const traffic = words.filter((word) => word !== HELD);
   const cases = traffic.length > 0 ? selectCases(traffic.join(','), BESIDE) : [];
   const pairs = readPairs(options, options.smoke ? 1 : PAIRS);

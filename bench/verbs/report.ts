@@ -62,6 +62,9 @@ export interface SuiteOptions {
 
 export type Suite = (options: SuiteOptions) => Promise<Report>;
 
+/** The column that is always the last. */
+const OURS = 'portfold';
+
 export interface Machine {
   processor: string;
   cores: number;
@@ -106,12 +109,38 @@ export function reportAsJson(report: Report): string {
 
 export function reportAsText(report: Report): string {
   const here = machine();
-  const columns = [...new Set(report.rows.flatMap((row) => Object.keys(row.samples)))].sort(
-    (a, b) => Number(a === 'portfold') - Number(b === 'portfold'),
+  const notes = Object.entries(report.notes).map(([name, text]) => `${name}: ${text}`);
+  return [
+    report.suite + (report.smoke ? ' (smoke size: it runs; how fast is another matter)' : ''),
+    `${here.processor}, ${here.cores} cores; Linux ${here.kernel}; Node ${here.node}`,
+    `made by: ${report.command}`,
+    ...notes,
+    ...tablesOf(report.rows).flatMap((rows) => ['', ...tableLines(rows)]),
+    ...targetLines(report.targets ?? []),
+  ].join('\n');
+}
+
+/** Rows that follow each other and share a column besides our own stand in one table. */
+function tablesOf(rows: readonly Row[]): Row[][] {
+  const tables: Row[][] = [];
+  const rivals = (row: Row): string[] => Object.keys(row.samples).filter((one) => one !== OURS);
+  for (const row of rows) {
+    const last = tables.at(-1);
+    const known = last?.flatMap(rivals) ?? [];
+    const isAlike = rivals(row).length === 0 || rivals(row).some((one) => known.includes(one));
+    if (last !== undefined && (isAlike || known.length === 0)) last.push(row);
+    else tables.push([row]);
+  }
+  return tables;
+}
+
+function tableLines(rows: readonly Row[]): string[] {
+  const columns = [...new Set(rows.flatMap((row) => Object.keys(row.samples)))].sort(
+    (a, b) => Number(a === OURS) - Number(b === OURS),
   );
   const table = [
     ['', ...columns, columns.length > 1 ? `${columns.at(-1)} / ${columns[0]}` : '', ''],
-    ...report.rows.map((row) => [
+    ...rows.map((row) => [
       `${row.name}, ${row.unit}`,
       ...columns.map((column) => cell(row.samples[column] ?? [])),
       ratio(row)?.toFixed(2) ?? '',
@@ -119,7 +148,7 @@ export function reportAsText(report: Report): string {
     ]),
   ];
   const widths = table[0].map((_, i) => Math.max(...table.map((line) => line[i].length)));
-  const body = table.map((line) =>
+  return table.map((line) =>
     line
       .map((text, i) =>
         i === 0 || i > columns.length + 1 ? text.padEnd(widths[i]) : text.padStart(widths[i]),
@@ -127,16 +156,6 @@ export function reportAsText(report: Report): string {
       .join('   ')
       .trimEnd(),
   );
-  const notes = Object.entries(report.notes).map(([name, text]) => `${name}: ${text}`);
-  return [
-    report.suite + (report.smoke ? ' (smoke size: it runs; how fast is another matter)' : ''),
-    `${here.processor}, ${here.cores} cores; Linux ${here.kernel}; Node ${here.node}`,
-    `made by: ${report.command}`,
-    ...notes,
-    '',
-    ...body,
-    ...targetLines(report.targets ?? []),
-  ].join('\n');
 }
 
 function targetLines(targets: readonly Target[]): string[] {
