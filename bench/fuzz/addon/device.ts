@@ -46,6 +46,9 @@ import {
 const FILE_BYTES = 20_000_000;
 const UDP_BITS_PER_SECOND = 20e6;
 const FRAGMENTED_BYTES = 4000;
+/** At its end a process is searched for leaks, which takes a while. */
+const END_TIMEOUT_MS = 120_000;
+const ATTEMPTS_MAX = 5;
 const TCP_PORT = 7100;
 const TUN = 'portfold0';
 
@@ -101,6 +104,12 @@ class SanitizedGateway extends Gateway {
 
 const isByRoutes = ({ lab }: Bed): boolean => lab.line === 'map-e' && lab.relay === undefined;
 
+/** A busy machine may be late for a program once; a gateway that loses packets is every time. */
+async function inTheEnd(what: string, action: () => Promise<boolean>): Promise<void> {
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) if (await action()) return;
+  throw new Error(`${what} failed ${ATTEMPTS_MAX} times`);
+}
+
 /** Each program once; resolves when all are through. */
 async function programs(lab: Lab, bed: Bed, sha256: string, options: Options): Promise<void> {
   const [one, other] = lab.hosts;
@@ -114,19 +123,20 @@ async function programs(lab: Lab, bed: Bed, sha256: string, options: Options): P
   };
   const small = async (): Promise<void> => {
     for (let i = 0; i < 5; i++) {
-      const pings = await Promise.all([
-        ping(one, SERVER, { count: 20 }),
-        ping(other, SERVER, { count: 20, bytes: FRAGMENTED_BYTES, dontFragment: false }),
-      ]);
-      assert.ok(pings[0].received > 0, pings[0].output);
+      await inTheEnd('a ping', async () => (await ping(one, SERVER, { count: 20 })).received > 0);
+      const fragmented = { count: 20, bytes: FRAGMENTED_BYTES, dontFragment: false };
       // The relay by the kernel's routes cuts nothing, so its answers of this size do not arrive.
-      assert.ok(isByRoutes(bed) || pings[1].received > 0, pings[1].output);
-      assert.equal(await resolve(other), SERVER);
+      await inTheEnd('a ping in fragments', async () => {
+        const { received } = await ping(other, SERVER, fragmented);
+        return received > 0 || isByRoutes(bed);
+      });
+      await inTheEnd('a name', async () => (await resolve(other)) === SERVER);
     }
     for (const kind of ['udp', 'icmp', 'tcp'] as const)
-      assert.equal((await traceroute(one, SERVER, kind)).at(-1), SERVER);
-    const path = await tracepath(one);
-    assert.ok(path.reached, path.output);
+      await inTheEnd(`traceroute by ${kind}`, async () =>
+        (await traceroute(one, SERVER, kind)).includes(SERVER),
+      );
+    await inTheEnd('tracepath', async () => (await tracepath(one)).reached);
   };
   const files = async (): Promise<void> => {
     assert.equal((await download(other)).sha256, sha256);
@@ -181,7 +191,7 @@ async function runBed(bed: Bed, addon: string, reports: string, options: Options
   const gateway = new SanitizedGateway(lab, bed.gateway, sanitizedEnvironment(addon, reports));
   const ends: string[] = [];
   const stop = async (signal: NodeJS.Signals): Promise<void> => {
-    const { code, stderr } = await gateway.stop(signal);
+    const { code, stderr } = await gateway.process.stop(signal, END_TIMEOUT_MS);
     ends.push(`${signal} ${code}`);
     if (signal === 'SIGTERM') assert.ok([0, EXIT_REPORTED].includes(code), stderr);
   };
@@ -203,7 +213,7 @@ async function runBed(bed: Bed, addon: string, reports: string, options: Options
     const packets = await packetsOf(lab);
     await lab.gateway.ip([`link del ${TUN}`]);
     // Without its interface a gateway ends, and says so; what matters here is how.
-    await until('the gateway to notice', () => !gateway.running, 30_000);
+    await until('the gateway to notice', () => !gateway.running, END_TIMEOUT_MS);
     ends.push(`TUN taken away ${(await gateway.process.ended).code}`);
     console.log(`${bed.name}: ${packets} packets at the TUN; ${ends.join(', ')}`);
     return packets;

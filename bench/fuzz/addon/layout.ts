@@ -33,7 +33,7 @@ export interface Layout {
   lies: boolean;
 }
 
-/** Lays inputs out with verdicts and descriptors by chance. */
+/** Lays inputs out; verdicts and descriptors are by chance, unless all are to have one verdict. */
 export function layOut(dice: Dice, inputs: readonly Input[], verdict?: number): Layout {
   const spans: [number, number][] = [];
   let at = dice.chance(70) ? ROOM_BYTES : VNET_HEADER_BYTES;
@@ -54,7 +54,7 @@ export function layOut(dice: Dice, inputs: readonly Input[], verdict?: number): 
     words[d + 1] = input.bytes.length;
     words[d + 2] = (input.gsoSize << 16) | (input.gsoType << 8) | input.flags;
     words[d + 3] = verdict ?? dice.pick(VERDICTS);
-    if (dice.chance(6)) lie(dice, layout, d);
+    if (verdict === undefined && dice.chance(6)) lie(dice, layout, d);
   });
   return layout;
 }
@@ -104,6 +104,13 @@ export function asTheyStand({ bytes, spans }: Layout): Uint8Array {
     return [length, bytes.slice(start - VNET_HEADER_BYTES, end)];
   });
   return Buffer.concat(parts);
+}
+
+/** Cuts a packet off within its headers, and says that it is a superpacket. */
+export function beheadSuperpacket(dice: Dice, input: Input): void {
+  input.bytes = input.bytes.slice(0, dice.between(20, 64));
+  input.gsoType = dice.pick([1, 1, 5]);
+  input.gsoSize = dice.pick([1, 100, 1420]);
 }
 
 /** Segments that follow each other on one flow, more than one superpacket takes now and then. */

@@ -24,6 +24,8 @@ import {
 
 const VICTIM = fileURLToPath(new URL('victim.ts', import.meta.url));
 const PACKETS_PER_BREAK = 30_000;
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+const EXIT_INTERRUPTED = 130;
 const TIMEOUT_MS = 3_600_000;
 
 export interface Run {
@@ -41,6 +43,12 @@ export interface RunOptions {
 export async function runVictim(addon: string, options: RunOptions): Promise<Run> {
   const folder = mkdtempSync(join('/dev/shm', 'portfold-addon-'));
   const namespace = new Namespace(`pfas-${process.pid}`);
+  const interrupted = (): void => {
+    namespace.remove();
+    rmSync(folder, { recursive: true, force: true });
+    process.exit(EXIT_INTERRUPTED);
+  };
+  for (const signal of SIGNALS) process.once(signal, interrupted);
   await namespace.create();
   try {
     await namespace.ip(['link set lo up']);
@@ -53,6 +61,7 @@ export async function runVictim(addon: string, options: RunOptions): Promise<Run
     });
     return { command, reports: readReports(folder) };
   } finally {
+    for (const signal of SIGNALS) process.off(signal, interrupted);
     namespace.remove();
     rmSync(folder, { recursive: true, force: true });
   }

@@ -128,7 +128,9 @@ const FOR_ITSELF_ONLY = '--import data:text/javascript,delete%20process.env.LD_P
 /** The environment in which Node runs with that addon, as words for `env`; reports go to `folder`. */
 export function sanitizedEnvironment(addon: string, folder: string): string[] {
   const common = `log_path=${join(folder, 'report')}:exitcode=${EXIT_REPORTED}`;
-  const asan = 'detect_leaks=1:detect_stack_use_after_return=1:allocator_may_return_null=1';
+  // 2: V8 would take the signals for WebAssembly, and a wild touch would end without a report.
+  const signals = 'handle_segv=2:handle_sigbus=2';
+  const asan = `detect_leaks=1:detect_stack_use_after_return=1:allocator_may_return_null=1:${signals}`;
   return [
     `PORTFOLD_ADDON=${addon}`,
     `LD_PRELOAD=${runtimePath()}`,

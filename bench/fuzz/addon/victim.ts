@@ -12,16 +12,17 @@
  */
 import { execFileSync } from 'node:child_process';
 import { DESCRIPTOR_WORDS, Frames } from '../../../core/frames.ts';
+import { ANSWERED, COALESCE, FORWARDED } from '../../../core/verdict.ts';
 import { completeChecksum, loadNative, writeInto } from '../../../tun/native.ts';
 import { TunDevice } from '../../../tun/tun-device.ts';
 import { i32, put32 } from '../build.ts';
 import { Dice } from '../dice.ts';
-import type { Input } from '../input.ts';
 import { mutate } from '../mutate.ts';
 import { Traffic } from '../traffic.ts';
 import { chooseVariant, EXTERNAL, isInternal } from '../world.ts';
 import {
   asTheyStand,
+  beheadSuperpacket,
   guardFault,
   type Layout,
   layOut,
@@ -199,16 +200,20 @@ function complete(dice: Dice, { bytes, spans }: Layout): void {
   if (isInside) result.completed++;
 }
 
-function inputsOf(dice: Dice, traffic: Traffic, mutated: number): Input[] {
+/** Some packets, or a train that is to be merged, laid out. */
+function layoutOf(dice: Dice, traffic: Traffic, mutated: number): Layout {
   const isTrain = dice.chance(4);
   const inputs = isTrain
     ? train(dice)
     : Array.from({ length: dice.between(1, BATCH_MAX) }, () => traffic.next());
   for (const input of inputs) {
     traffic.heard(asIfTranslated(input.bytes));
-    if (dice.chance(isTrain ? 2 : mutated)) mutate(dice, input);
+    if (dice.chance(isTrain ? 1 : mutated)) mutate(dice, input);
   }
-  return inputs;
+  const last = inputs[inputs.length - 1];
+  if (dice.chance(3) && last.bytes.length >= 20) beheadSuperpacket(dice, last);
+  if (isTrain && dice.chance(70)) return layOut(dice, inputs, COALESCE);
+  return layOut(dice, inputs, dice.chance(10) ? dice.pick([FORWARDED, ANSWERED]) : undefined);
 }
 
 function asIfTranslated(bytes: Uint8Array): Uint8Array {
@@ -226,13 +231,13 @@ async function main(): Promise<void> {
     const end = Math.min(packets, result.packets + PACKETS_PER_SEED);
     while (result.packets < end) {
       const before = result.packets;
-      const inputs = inputsOf(dice, traffic, Number(mutatedText));
+      const layout = layoutOf(dice, traffic, Number(mutatedText));
       try {
-        give(dice, layOut(dice, inputs, dice.chance(10) ? dice.below(2) : undefined), tuns);
+        give(dice, layout, tuns);
       } catch (error) {
         throw new Error(`seed ${seed}, packet ${before}`, { cause: error });
       }
-      result.packets += inputs.length;
+      result.packets += layout.count;
       if (Math.floor(before / REOPEN_EVERY) !== Math.floor(result.packets / REOPEN_EVERY))
         tuns.reopen();
     }
