@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { giveLocalNames } from './local-names.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const compiler = join(root, 'node_modules', '.bin', 'tsc');
@@ -13,6 +14,7 @@ if (!existsSync(compiler)) {
 }
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 execFileSync(compiler, ['-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
+for (const folder of ['core', 'policies']) giveLocalNames(join(root, 'dist', folder));
 for (const folder of ['core', 'gateway', 'lab']) copyData(folder);
 writeFileSync(join(root, 'dist', '.built'), new Date().toISOString() + '\n');
 

@@ -117,7 +117,8 @@ export class StringSubject implements Subject {
   }
 }
 
-export const mapSubject = (work: Workload): Subject => new StringSubject(work, () => new Map());
+export const mapSubject = (work: Workload, _capacity: number): Subject =>
+  new StringSubject(work, () => new Map());
 
 export const lruSubject = (work: Workload, capacity: number): Subject =>
   new StringSubject(work, () => new LRUCache<string, Session>({ max: capacity }));
