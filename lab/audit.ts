@@ -23,6 +23,8 @@ const NEXT_HEADER_IPV4 = 4;
 const ICMP = 1;
 const TCP = 6;
 const UDP = 17;
+const TCP_FLAGS = 13;
+const TCP_RESET = 4;
 
 export interface Audit {
   /** IPv4 packets that left. */
@@ -41,6 +43,8 @@ export interface Audit {
    * On MAP-E: IPv4 outside of the tunnel, or in a tunnel between other addresses than CE and relay.
    */
   outsideTunnel: number;
+  /** TCP segments that end a connection at once. Not wrong as such: who expects none asks for them. */
+  resets: number;
   /** Packets that tcpdump did not see; NaN if it did not say. */
   missed: number;
   /** Source port or echo identifier → packets. */
@@ -122,6 +126,7 @@ export function auditCapture(bytes: Buffer, line: LineType): Audit {
     privateSources: 0,
     otherSources: 0,
     outsideTunnel: 0,
+    resets: 0,
     missed: 0,
     ports: new Map(),
     examples: [],
@@ -180,6 +185,7 @@ function auditIpv4(packet: Buffer, line: LineType, audit: Audit): void {
   if (protocol === TCP || protocol === UDP) {
     const port = packet.readUInt16BE(header);
     audit.ports.set(port, (audit.ports.get(port) ?? 0) + 1);
+    if (protocol === TCP && ((packet[header + TCP_FLAGS] ?? 0) & TCP_RESET) !== 0) audit.resets++;
     if (!inPortSet(line, port)) {
       audit.portsOutside++;
       note(audit, `source port ${port}, protocol ${protocol}`);

@@ -7,10 +7,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Capture } from '../../lab/audit.ts';
 import { hostState, stateDifferences } from '../../lab/host-state.ts';
+import { configuration } from '../../lab/lines.ts';
 import type { Namespace } from '../../lab/netns.ts';
 import { ping } from '../../lab/services.ts';
-import type { LabOptions } from '../../lab/topology.ts';
-import { assertClean, withBed } from './support.ts';
+import { assertClean, type BedOptions, withBed } from './support.ts';
 
 /** A host that had a life before: rules, routes, strict source checks, forwarding on. */
 async function settle(gateway: Namespace): Promise<void> {
@@ -39,8 +39,14 @@ table ip nat {
   });
 }
 
-const LINES: [string, LabOptions][] = [
+const OWN = configuration('map-e', { runtimeDirectory: 'DIR' }).replace(
+  'type = "map-e"',
+  'type = "map-e"\nencapsulation = "own"',
+);
+
+const LINES: [string, BedOptions][] = [
   ['a map-e line', { line: 'map-e' }],
+  ['a map-e line with own encapsulation', { line: 'map-e', gateway: { config: OWN } }],
   ['an address line', { line: 'address' }],
   ["the host's own address", { line: 'address', shared: true }],
 ];
@@ -65,40 +71,47 @@ for (const [name, options] of LINES)
       });
     });
 
-describe('a gateway that was killed', () => {
-  const bed = withBed({ line: 'map-e', start: false, programs: ['tcpdump'] });
+for (const [name, options] of LINES)
+  describe(`a gateway on ${name} that was killed`, () => {
+    const bed = withBed({ ...options, start: false, programs: ['tcpdump'] });
 
-  it('leaks nothing; the next one adopts it and then leaves everything as it was', async () => {
-    const before = await hostState(bed.lab.gateway);
-    const capture = await Capture.start(bed.lab);
-    await bed.gateway.start();
-    assert.equal((await ping(bed.lab.hosts[0])).received, 3);
-    await bed.gateway.stop('SIGKILL');
-    const orphaned = await ping(bed.lab.hosts[0]);
-    assert.equal(orphaned.received, 0);
-    assert.doesNotMatch(orphaned.output, /Unreachable/i);
+    it('leaks nothing; the next one adopts it and then leaves everything as it was', async () => {
+      const before = await hostState(bed.lab.gateway);
+      const capture = await Capture.start(bed.lab);
+      await bed.gateway.start();
+      assert.equal((await ping(bed.lab.hosts[0])).received, 3);
+      await bed.gateway.stop('SIGKILL');
+      const orphaned = await ping(bed.lab.hosts[0]);
+      assert.equal(orphaned.received, 0);
+      assert.doesNotMatch(orphaned.output, /Unreachable/i);
 
-    await bed.gateway.start();
-    assert.equal((await ping(bed.lab.hosts[0])).received, 3);
-    const end = await bed.gateway.stop();
-    assert.equal(end.code, 0, end.stderr);
-    assert.deepEqual(stateDifferences(before, await hostState(bed.lab.gateway)), []);
-    assertClean(await capture.stop(), 6);
+      await bed.gateway.start();
+      assert.equal((await ping(bed.lab.hosts[0])).received, 3);
+      const end = await bed.gateway.stop();
+      assert.equal(end.code, 0, end.stderr);
+      assert.deepEqual(stateDifferences(before, await hostState(bed.lab.gateway)), []);
+      const audit = await capture.stop();
+      assertClean(audit, 6);
+      assert.equal(audit.resets, 0);
+    });
+
+    it('is cleaned away by `portfold doctor --clean`', async () => {
+      const before = await hostState(bed.lab.gateway);
+      await bed.gateway.start();
+      await bed.gateway.stop('SIGKILL');
+      const result = await bed.gateway.portfold('doctor', '--clean', '-c', bed.gateway.configFile);
+      assert.deepEqual(
+        stateDifferences(before, await hostState(bed.lab.gateway)),
+        [],
+        result.stdout,
+      );
+      // Nor does it leave the sessions or the socket of the dead gateway.
+      const arena = join(bed.gateway.folder, 'state', 'arena');
+      assert.ok(result.stdout.includes(`clean: removed ${bed.gateway.socket}\n`), result.stdout);
+      assert.match(result.stdout, /clean: removed \/\S*(?:arena|portfold-[0-9a-f]{12})\n/);
+      assert.equal(existsSync(arena), false);
+      assert.equal(existsSync(bed.gateway.socket), false);
+      const again = await bed.gateway.portfold('doctor', '--clean', '-c', bed.gateway.configFile);
+      assert.match(again.stdout, /clean: nothing was left/);
+    });
   });
-
-  it('is cleaned away by `portfold doctor --clean`', async () => {
-    const before = await hostState(bed.lab.gateway);
-    await bed.gateway.start();
-    await bed.gateway.stop('SIGKILL');
-    const result = await bed.gateway.portfold('doctor', '--clean', '-c', bed.gateway.configFile);
-    assert.deepEqual(stateDifferences(before, await hostState(bed.lab.gateway)), [], result.stdout);
-    // Nor does it leave the sessions or the socket of the dead gateway.
-    const arena = join(bed.gateway.folder, 'state', 'arena');
-    assert.ok(result.stdout.includes(`clean: removed ${bed.gateway.socket}\n`), result.stdout);
-    assert.match(result.stdout, /clean: removed \/\S*(?:arena|portfold-[0-9a-f]{12})\n/);
-    assert.equal(existsSync(arena), false);
-    assert.equal(existsSync(bed.gateway.socket), false);
-    const again = await bed.gateway.portfold('doctor', '--clean', '-c', bed.gateway.configFile);
-    assert.match(again.stdout, /clean: nothing was left/);
-  });
-});

@@ -69,6 +69,18 @@ describe('audit of a capture', () => {
     ]);
   });
 
+  it('counts resets, and only of TCP', () => {
+    const withFlags = (flags: string): string => `156000000000000000000000${'50'}${flags}`;
+    const found = audit(
+      'map-e',
+      inTunnel(ipv4(EXTERNAL, 6) + withFlags('04')),
+      inTunnel(ipv4(EXTERNAL, 6) + withFlags('14')),
+      inTunnel(ipv4(EXTERNAL, 6) + withFlags('10')),
+      inTunnel(ipv4(EXTERNAL, 17) + withFlags('04')),
+    );
+    assert.equal(found.resets, 2);
+  });
+
   it('sees an ICMP error that quotes a port of a neighbour', () => {
     const quoted = ipv4(SERVER, 17) + '1b58' + '0007' + '00080000';
     const found = audit('map-e', inTunnel(ipv4(EXTERNAL, 1) + '0303000000000000' + quoted));
