@@ -5,7 +5,7 @@
 
 import type { Frames } from '../frames.ts';
 import type { IidFormat } from '../mape/address.ts';
-import { findRuleByIpv4, writeNeighbourAddress } from '../mape/forward.ts';
+import { findRuleByIpv4 } from '../mape/forward.ts';
 import { type MapRule, rulePsidBits } from '../mape/rule.ts';
 import { TICK_MS, TICKS_PER_SECOND } from '../state.ts';
 import { COUNTER_DROPS, Counter } from '../table/counters.ts';
@@ -16,6 +16,7 @@ import type { Cutting } from '../translate/fragments.ts';
 import { Reassembly } from '../translate/reassembly.ts';
 import { IPV6_ADDRESS_BYTES } from '../wire/ipv6.ts';
 import { RELAY_DROP_COUNT, RelayDrop } from './drops.ts';
+import { NOBODY, Owners } from './owners.ts';
 
 /** The relay as its packet path sees it. */
 export interface RelayPlan {
@@ -52,9 +53,6 @@ export const Answer = { Unassigned: 0, Other: 1, Tunnel: 2 } as const;
 const ANSWERS_BURST = 1000;
 const ANSWERS_PER_TICK = ANSWERS_BURST / TICKS_PER_SECOND;
 
-/** No CE can own it. */
-export const NOBODY = -1;
-
 export class RelayContext {
   readonly plan: RelayPlan;
   readonly frames: Frames;
@@ -65,6 +63,7 @@ export class RelayContext {
   readonly outerHeader: Uint8Array;
   /** Address of the CE that `findOwner` found. */
   readonly owner = new Uint8Array(IPV6_ADDRESS_BYTES);
+  private readonly owners: Owners;
   /** For packets that are cut to the tunnel's MTU. */
   readonly cutting: Cutting;
   /** By rule: the CEs share their addresses, so that a port tells them apart. */
@@ -84,6 +83,7 @@ export class RelayContext {
     this.counters = counters;
     this.fragments = new FragmentTable(seed);
     this.completeChecksum = completeChecksum;
+    this.owners = new Owners(plan.rules, plan.iidFormat);
     this.sharing = plan.rules.map((rule) => rulePsidBits(rule) > 0);
     // The destination is written per packet.
     this.outerHeader = makeOuterHeader(new Uint8Array(IPV6_ADDRESS_BYTES), plan.address);
@@ -117,10 +117,13 @@ export class RelayContext {
     return this.sharing[rule];
   }
 
-  /** Writes the address of the CE that owns an IPv4 address of the rule, and a port of it, to `owner`; false if nobody does. */
+  /** Puts the address of the CE that owns an IPv4 address of the rule, and a port of it, into `owner`; false if nobody does. */
   findOwner(rule: number, ipv4: number, port: number): boolean {
-    const { rules, iidFormat } = this.plan;
-    return writeNeighbourAddress(this.owner, 0, rules[rule], ipv4, port, iidFormat);
+    const { owner, owners } = this;
+    const at = owners.find(rule, ipv4, port);
+    if (at === NOBODY) return false;
+    for (let i = 0; i < IPV6_ADDRESS_BYTES; i++) owner[i] = owners.addresses[at + i];
+    return true;
   }
 
   /** Counts a drop; the negative verdict carries the reason. */

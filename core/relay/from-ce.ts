@@ -20,7 +20,7 @@ import {
   VNET_HEADER_BYTES,
   VNET_NEEDS_CSUM,
 } from '../frames.ts';
-import { checkSource, checkSourceOfLaterFragment, SourceCheck } from '../mape/forward.ts';
+import { checkSourceOfLaterFragment, SourceCheck } from '../mape/forward.ts';
 import { combineEcn, moveOffload } from '../translate/encapsulate.ts';
 import { placePartialChecksum } from '../translate/partial.ts';
 import { HELD, REFUSED } from '../translate/reassembly.ts';
@@ -163,15 +163,15 @@ function judge(ctx: RelayContext, inner: number, length: number, outer: number):
   const source = readI32(bytes, inner + IPV4_SOURCE);
   const rule = ctx.ruleOf(source);
   if (rule < 0) return RelayDrop.SourceOutsideRules;
-  let check: number;
   if ((readU16(bytes, inner + IPV4_FRAGMENT) & IPV4_OFFSET_BITS) !== 0) {
-    check = checkSourceOfLaterFragment(rules[rule], iidFormat, bytes, outer, source);
+    const check = checkSourceOfLaterFragment(rules[rule], iidFormat, bytes, outer, source);
+    if (check !== SourceCheck.Fits) return RelayDrop.SourceSpoofed;
   } else {
     const port = ctx.isShared(rule) ? portOfSource(bytes, inner, inner + total) : 0;
     if (port < 0) return RelayDrop.SourceWithoutPort;
-    check = checkSource(rules[rule], iidFormat, bytes, outer, source, port);
+    if (!ctx.findOwner(rule, source, port) || !ipv6AddressIs(bytes, outer, ctx.owner))
+      return RelayDrop.SourceSpoofed;
   }
-  if (check !== SourceCheck.Fits) return RelayDrop.SourceSpoofed;
   const destination = readI32(bytes, inner + IPV4_DESTINATION);
   return isUnroutable(destination) ? RelayDrop.UnroutableDestination : HONEST;
 }

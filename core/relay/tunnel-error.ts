@@ -102,6 +102,7 @@ function tellSender(
   const { Other } = Answer;
   const length = end - quote;
   const said = answerAbout(ctx, descriptor, quote, length, Other, ICMP_UNREACHABLE, code, mtu);
+  if (said === ~RelayDrop.AnswerLimited) return said;
   if (said < 0) return ctx.drop(RelayDrop.TunnelErrorNotForwarded);
   ctx.counters[RelayCounter.IcmpErrorsTranslated]++;
   return said;
