@@ -13,8 +13,8 @@
  *   those of one host, drawn at random, are the same to the port (the list of the control API),
  *   the flows of five hosts are answered without a session being made for them.
  *
- * Every twentieth turn and at the end that is asked of all flows, so that none runs out, and at the
- * end the whole list is compared. Then the gateway is killed once more: its records must pass the
+ * Every hundred seconds and at the end that is asked of all flows, so that none runs out, and at
+ * the end the whole list is compared. Then the gateway is killed once more: its records must pass the
  * table's own check; and after a last start and SIGTERM the host must be as it was at first.
  *
  * kill.mts does the same to the tables alone, and meets them in the middle of an operation more
@@ -57,7 +57,8 @@ const START_MILLISECONDS_MAX = 600;
 const NEW_FLOWS_PER_SECOND = 10_000;
 const NEW_FLOWS_FIRST = '10.64.192.0';
 const SINK_PORT = 7001;
-const TURNS_BETWEEN_REFRESHES = 20;
+/** A third of the time after which a UDP session runs out. */
+const MILLISECONDS_BETWEEN_REFRESHES = 100_000;
 
 const { values } = parseArgs({
   options: {
@@ -75,6 +76,7 @@ const lab = await buildLab({ line });
 const gateway = new Gateway(lab, { capacity: CAPACITY });
 const hostBefore = await hostState(lab.gateway);
 const startMilliseconds: number[] = [];
+let refreshedAt = performance.now();
 /** internal>remote → external, of the sessions that must never move. */
 const known = new Map<string, string>();
 
@@ -172,8 +174,9 @@ async function turn(n: number): Promise<void> {
   const host = randomInt(blocks * HOSTS_PER_BLOCK);
   const same = await compare([`host=${hostAddress(host)}`]);
   demand(same === FLOWS_PER_HOST, `${same} sessions of ${hostAddress(host)} are left`);
-  const isRefresh = n % TURNS_BETWEEN_REFRESHES === TURNS_BETWEEN_REFRESHES - 1;
+  const isRefresh = performance.now() - refreshedAt > MILLISECONDS_BETWEEN_REFRESHES;
   const made = isRefresh ? await ask(0, blocks) : await ask(randomInt(blocks), 1);
+  if (isRefresh) refreshedAt = performance.now();
   demand(made === 0, `${made} sessions had to be made for flows that had one`);
 }
 
