@@ -118,7 +118,8 @@ describe('a mesh of three gateways', () => {
     us = houseOf(lab, OURS, 'seg6', 'rfc');
     flatmate = houseOf(labs[0], FLATMATE, 'own', 'home');
     nextDoor = houseOf(labs[1], NEXT_DOOR, 'seg6', 'home');
-    await Promise.all(houses().map(({ gateway }) => gateway.start()));
+    // One after another: each has so long to start, and a busy machine starts three at once no sooner.
+    for (const { gateway } of houses()) await gateway.start();
     await lab.provider.run('nft', ['-f', '-'], { input: COUNTERS });
   });
 
@@ -215,7 +216,7 @@ describe('a mesh of three gateways', () => {
       const { relay, direct } = await passed();
       assert.equal(direct, 0);
       onTheWay += relay;
-      return onTheWay === 3;
+      return onTheWay >= 3;
     });
     await Promise.all([a.stop(), b.stop()]);
   });
