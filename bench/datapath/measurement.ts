@@ -134,25 +134,24 @@ export function ranBetween(before: ThreadCount, after: ThreadCount): ThreadTime 
   return { userSeconds: seconds * share, systemSeconds: seconds * (1 - share) };
 }
 
-/** The thread of a process that has run most between two looks, for programs with several. */
-export function busiestThread(pid: number): { look(): { tid: number; seconds: number } } {
-  const times = (): Map<number, number> =>
-    new Map(
-      readdirSync(`/proc/${pid}/task`).map((name) => [
-        Number(name),
-        threadCount(pid, Number(name)).seconds,
-      ]),
-    );
-  const before = times();
+export interface Ran {
+  tid: number;
+  seconds: number;
+}
+
+/** How long each thread of a process runs from now on, the busiest first. */
+export function watchThreads(pid: number): { look(): Ran[] } {
+  const times = (): Ran[] =>
+    readdirSync(`/proc/${pid}/task`).map((name) => ({
+      tid: Number(name),
+      seconds: threadCount(pid, Number(name)).seconds,
+    }));
+  const before = new Map(times().map(({ tid, seconds }) => [tid, seconds]));
   return {
-    look: () => {
-      let most = { tid: pid, seconds: -1 };
-      for (const [tid, now] of times()) {
-        const seconds = now - (before.get(tid) ?? 0);
-        if (seconds > most.seconds) most = { tid, seconds };
-      }
-      return most;
-    },
+    look: () =>
+      times()
+        .map(({ tid, seconds }) => ({ tid, seconds: seconds - (before.get(tid) ?? 0) }))
+        .sort((a, b) => b.seconds - a.seconds),
   };
 }
 

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import {
   backlogDrops,
-  busiestThread,
   countOf,
   difference,
   linkDrops,
@@ -10,6 +9,7 @@ import {
   type Reading,
   ranBetween,
   socketDrops,
+  watchThreads,
 } from '../../../bench/datapath/measurement.ts';
 
 const stat = (name: string, user: number, system: number): string =>
@@ -74,10 +74,10 @@ describe('measurement of the datapath', () => {
   });
 
   it('knows its own busy thread', () => {
-    const watch = busiestThread(process.pid);
+    const watch = watchThreads(process.pid);
     const until = performance.now() + 60;
     while (performance.now() < until) JSON.stringify(until);
-    const { tid, seconds } = watch.look();
+    const [{ tid, seconds }] = watch.look();
     assert.equal(tid, process.pid);
     assert.ok(seconds >= 0.01, `${seconds} s`);
   });
