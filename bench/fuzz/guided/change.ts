@@ -17,13 +17,15 @@ import {
   type Step,
   TIMES_MAX,
 } from './case.ts';
+import { COMPARISON_WORDS } from './load.ts';
 import { VARIANTS } from './stage.ts';
 
 const PATCHES_MAX = 24;
 const MATCHES_MAX = 2000;
-/** Bytes of a packet that are looked at, and places of a small number that are taken. */
+/** Bytes of a packet that are looked at, and places of one number that are taken: more where nobody knows the right one. */
 const LOOK_BYTES = 128;
 const PLACES_MAX = 4;
+const PLACES_OPEN_MAX = 40;
 const LENGTHS = [0, 1, 19, 20, 21, 24, 27, 28, 40, 47, 48, 60, 68, 100, 576, 1280, 1281, 1460];
 const LONG = [1461, 1500, 1501, 2048, 2049, 3000, 9000, 65535];
 const WORDS = [
@@ -71,6 +73,14 @@ interface Match {
   at: number;
   value: number;
   size: number;
+  isOpen: boolean;
+}
+
+/** A number that was compared with one that was wanted; open while none was ever equal to it there. */
+interface Pair {
+  here: number;
+  wanted: number;
+  isOpen: boolean;
 }
 
 export class Changer {
@@ -91,34 +101,46 @@ export class Changer {
   /**
    * Looks at a case that was just played and is to be changed: what stood in its packets and was compared with something else.
    * @param sent the packet of each step; @param comparisons pairs of numbers that differed
+   * @returns how many changes `match` knows now
    */
-  look({ steps }: Case, sent: readonly Uint8Array[], comparisons: Int32Array): void {
+  look({ steps }: Case, sent: readonly Uint8Array[], comparisons: Int32Array): number {
     const { matches } = this;
     matches.length = 0;
-    const pairs = new Map<string, [number, number]>();
-    for (let i = 0; i < comparisons.length; i += 2)
+    const pairs = new Map<string, Pair>();
+    for (let i = 0; i < comparisons.length; i += COMPARISON_WORDS) {
+      const isOpen = comparisons[i + 2] === 0;
       for (const [here, wanted] of [
         [comparisons[i], comparisons[i + 1]],
         [comparisons[i + 1], comparisons[i]],
       ])
-        if (here !== wanted) pairs.set(`${here} ${wanted}`, [here, wanted]);
+        if (here !== wanted && (isOpen || !pairs.has(`${here} ${wanted}`)))
+          pairs.set(`${here} ${wanted}`, { here, wanted, isOpen });
+    }
     steps.forEach((step, number) => {
       // In a tunnel the packet begins elsewhere than its patches count from.
       if (step.kind !== 'packet' || step.cut[0] > 0 || sent[number] === undefined) return;
       const bytes = step.tunnel > 0 ? sent[number].subarray(40) : sent[number];
-      for (const [here, wanted] of pairs.values())
-        for (const at of placesOf(here, wanted, bytes)) {
+      for (const { here, wanted, isOpen } of pairs.values())
+        for (const at of placesOf(here, wanted, bytes, isOpen ? PLACES_OPEN_MAX : PLACES_MAX)) {
           if (matches.length === MATCHES_MAX) return;
           const size = sizeOf(here, wanted);
-          matches.push({ step: number, at, value: wanted, size });
+          matches.push({ step: number, at, value: wanted, size, isOpen });
         }
     });
+    // First where no two numbers were ever equal; then the wider ones, since nothing else finds them.
+    matches.sort((a, b) => Number(b.isOpen) - Number(a.isOpen) || b.size - a.size);
+    return matches.length;
   }
 
   /** Changes `input` in place, once or several times. */
   change(input: Case): void {
     const { dice } = this;
-    if (dice.chance(25)) this.match(input);
+    if (dice.chance(25)) {
+      // The first ones are the best.
+      const limit = dice.chance(50) ? 48 : this.matches.length + 1;
+      this.match(input, dice.below(limit));
+      if (dice.chance(50)) return;
+    }
     for (let i = 1 << dice.below(4); i > 0; i--) this.once(input);
     if (input.steps.length > STEPS_MAX) input.steps.length = STEPS_MAX;
   }
@@ -137,9 +159,9 @@ export class Changer {
   }
 
   /** Puts what a comparison waited for in the place of what it got. Before any change of the order of steps. */
-  private match({ steps }: Case): void {
-    if (this.matches.length === 0) return;
-    const { step: number, at, value, size } = this.dice.pick(this.matches);
+  match({ steps }: Case, match: number): void {
+    if (match >= this.matches.length) return;
+    const { step: number, at, value, size } = this.matches[match];
     const step = steps[number];
     if (step.kind !== 'packet') return;
     write(step, at, value, size);
@@ -350,11 +372,11 @@ const sizeOf = (a: number, b: number): number => {
 };
 
 /** Where `here` stands in a packet, in the size in which it could become `wanted`. */
-function placesOf(here: number, wanted: number, bytes: Uint8Array): number[] {
+function placesOf(here: number, wanted: number, bytes: Uint8Array, limit: number): number[] {
   const size = sizeOf(here, wanted);
   const end = Math.min(bytes.length, LOOK_BYTES) - size;
   const places: number[] = [];
-  for (let at = 0; at <= end && places.length < PLACES_MAX; at++) {
+  for (let at = 0; at <= end && places.length < limit; at++) {
     let value = 0;
     for (let i = 0; i < size; i++) value = (value << 8) | bytes[at + i];
     if (value === here) places.push(at);

@@ -12,7 +12,7 @@ import { Traffic } from '../traffic.ts';
 import { type Case, copyCase, literal, toJson } from './case.ts';
 import { Changer } from './change.ts';
 import { Corpus, type Novelty } from './corpus.ts';
-import { type Build, type Core, load, type Plant } from './load.ts';
+import { type Build, COMPARISON_WORDS, type Core, load, type Plant } from './load.ts';
 import { compare, Fault, Player } from './play.ts';
 import { type Frames, makeFrames, Stage, VARIANTS, variantOf } from './stage.ts';
 
@@ -23,6 +23,8 @@ const RANK_EVERY = 2000;
 const FRESH_PERCENT = 2;
 const FRESH_PACKETS_MAX = 16;
 const SHORTEN_MAX = 400;
+const NEW_PER_ROUND = 4;
+const MATCHES_PER_CASE = 96;
 
 export interface Finding {
   what: string;
@@ -94,6 +96,8 @@ class Guided {
   private executions = 0;
   private packets = 0;
   private trace: readonly number[] = [];
+  /** Cases of the corpus that `matchNew` is through with. */
+  private matched = 0;
   private sent: readonly Uint8Array[] = [];
   private startedMs = 0;
   private startedCpu = process.cpuUsage();
@@ -129,10 +133,9 @@ class Guided {
         nextRank = this.executions + RANK_EVERY;
       }
       if (dice.chance(FRESH_PERCENT)) this.try(this.fresh(dice.below(VARIANTS)));
+      this.matchNew();
       const picked = corpus.pick();
-      this.counted.comparisons.fill(0);
-      this.faultOf(picked, false);
-      this.changer.look(picked, this.sent, this.counted.comparisons);
+      this.look(picked);
       for (let i = 0; i < CHANGES_PER_PICK && !this.isOver(); i++) {
         const input = copyCase(picked);
         this.changer.change(input);
@@ -142,6 +145,27 @@ class Guided {
     }
     const missing = corpus.missing().map((edge) => this.counted.edges[edge]);
     return { ...this.progress(), found: [...this.found.values()], missing };
+  }
+
+  /** Tries, with each case not seen here before, what its comparisons waited for, one after the other. */
+  private matchNew(): void {
+    const { cases } = this.corpus;
+    for (let i = 0; i < NEW_PER_ROUND && this.matched < cases.length && !this.isOver(); i++) {
+      const input = cases[this.matched++];
+      const matches = Math.min(this.look(input), MATCHES_PER_CASE);
+      for (let match = 0; match < matches && !this.isOver(); match++) {
+        const candidate = copyCase(input);
+        this.changer.match(candidate, match);
+        this.try(candidate);
+      }
+    }
+  }
+
+  private look(input: Case): number {
+    const { comparisons } = this.counted;
+    for (let i = 0; i < comparisons.length; i += COMPARISON_WORDS) comparisons.fill(0, i, i + 2);
+    this.faultOf(input, false);
+    return this.changer.look(input, this.sent, comparisons);
   }
 
   /** What is wrong with a case, or undefined. @param everything play on both builds, and until every timer has run out */

@@ -19,11 +19,13 @@ export interface Plant {
   replace: string;
 }
 
+export const COMPARISON_WORDS = 3;
+
 export interface Build<T> {
   module: T;
   /** Passes through each edge since it was last cleared; empty in a plain build. */
   coverage: Uint32Array;
-  /** For each comparison the two numbers that were last found to differ there. */
+  /** For each comparison COMPARISON_WORDS: the two numbers that were last found to differ, and 1 if two were ever equal there. */
   comparisons: Int32Array;
   /** Where each edge is, for people. */
   edges: string[];
@@ -96,13 +98,14 @@ interface Counters {
 /** What the counters of instrument.ts refer to. */
 const preamble = (edges: number, comparisons: number): string => `
 export const __coverage = new Uint32Array(${edges});
-export const __comparisons = new Int32Array(${2 * comparisons});
+export const __comparisons = new Int32Array(${COMPARISON_WORDS * comparisons});
 let __left = 0;
 function __right(number, right) {
+  const at = ${COMPARISON_WORDS} * number;
   if (__left !== right) {
-    __comparisons[2 * number] = __left;
-    __comparisons[2 * number + 1] = right;
-  }
+    __comparisons[at] = __left;
+    __comparisons[at + 1] = right;
+  } else __comparisons[at + 2] = 1;
   return right;
 }
 `;

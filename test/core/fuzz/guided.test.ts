@@ -110,9 +110,9 @@ describe('the guided fuzzer', () => {
   after(() => rmSync(folder, { recursive: true }));
 
   it('finds nothing, and reaches most of the engine', async () => {
-    const result = await guided({ seed: 1, executions: 2500, folder });
+    const result = await guided({ seed: 1, executions: 1200, folder });
     assert.deepEqual(result.found, []);
-    assert.ok(result.covered > result.edges * 0.55, `${result.covered} of ${result.edges} edges`);
+    assert.ok(result.covered > result.edges * 0.5, `${result.covered} of ${result.edges} edges`);
     assert.ok(readdirSync(folder).length >= 100, `${readdirSync(folder).length} cases were kept`);
     assert.ok(!existsSync(join(folder, 'findings')));
   }).timeout(60_000);
@@ -120,7 +120,7 @@ describe('the guided fuzzer', () => {
   it('goes on where an earlier run ended', async () => {
     const stored = readdirSync(folder).length;
     const result = await guided({ seed: 2, executions: 100, folder });
-    assert.ok(result.covered > result.edges * 0.55, `${result.covered} of ${result.edges} edges`);
+    assert.ok(result.covered > result.edges * 0.5, `${result.covered} of ${result.edges} edges`);
     assert.ok(result.cases >= stored * 0.9, `${result.cases} of ${stored} cases`);
   }).timeout(60_000);
 
