@@ -163,11 +163,14 @@ function holdsEndpoint(parts: TableParts, mapping: number, at: number): boolean 
   const m = mapping << MAPPING_SHIFT;
   const internal = words[at + S_INTERNAL_ADDRESS];
   const port = words[at + S_PORTS] >>> 16;
-  const protocol = words[at + S_EXTERNAL] & 0xff;
+  const external = words[at + S_EXTERNAL];
+  const protocol = external & 0xff;
   if (
     mappings.words[m + M_INTERNAL_ADDRESS] !== internal ||
     mappings.words[m + M_PORTS] >>> 16 !== port ||
     (mappings.words[m + M_EXTERNAL] & 0xff) !== protocol ||
+    // The ports of an owner are looked up by this index, which must not lead out of the table.
+    mappings.words[m + M_EXTERNAL] >>> 24 !== ((external >>> 8) & 0xff) ||
     parts.ports.set.numberOf(mappings.externalPort(mapping)) < 0
   )
     return false;

@@ -1,8 +1,9 @@
 /** Faults of the tables that fuzzing and reading have found, each as the shortest history that shows it. */
 import assert from 'node:assert/strict';
 import { Flag } from '../../../core/state.ts';
-import { S_COMMIT } from '../../../core/table/arena.ts';
+import { M_EXTERNAL, S_COMMIT, S_INTERNAL_ADDRESS } from '../../../core/table/arena.ts';
 import { Counter } from '../../../core/table/counters.ts';
+import { MAPPING_SHIFT } from '../../../core/table/mappings.ts';
 import { Permits } from '../../../core/table/permits.ts';
 import { selfCheck } from '../../../core/table/self-check.ts';
 import { Bench, EXTERNAL, endpoints, mapePorts } from '../../support/gateway.ts';
@@ -140,5 +141,22 @@ describe('a peer that is refused', () => {
     };
     assert.equal(bench.pass4(request(241))[9], 1);
     assert.equal(lookUps, 0);
+  });
+});
+
+describe('a record of an owner that names an external address which is not there', () => {
+  it('is not believed when a successor takes the arena over', () => {
+    const bench = new Bench();
+    bench.pass4(udp4({ from: `${HOST}:5000`, to: `${SERVER}:3478`, payload: stun() }));
+    bench.pass4(udp4({ from: '192.168.1.12:5000', to: `${SERVER}:9` }));
+    const { sessions, mappings, arena } = bench.table.parts;
+    const mapping = mappings.find(sessions.words[S_INTERNAL_ADDRESS], 5000, 17);
+    assert.ok(mappings.isOwner(mapping));
+    mappings.words[(mapping << MAPPING_SHIFT) + M_EXTERNAL] |= 7 << 24;
+    const buffer = arena.header.buffer as ArrayBuffer;
+    const next = new Bench({ arena: buffer.slice(0), now: bench.now });
+    const restored = next.table.restore();
+    assert.deepEqual([restored.sessions, restored.dropped], [1, 1]);
+    assert.deepEqual(selfCheck(next.table.parts), []);
   });
 });
