@@ -47,7 +47,7 @@ export class Endpoints {
     return this.words[at + 3] >>> 16;
   }
 
-  private forget(): void {
+  forget(): void {
     this.words.fill(0);
     this.count = 0;
   }

@@ -1,12 +1,15 @@
 /**
  * What must hold when a process is followed by another one over the same arena: the same sessions, each in its place and with the same
  * port, the same owners, and counts that agree. Indexes, rows, permits and free lists are made anew and are the self-check's to judge.
+ *
+ * A damaged arena is taken over too: what is impossible in it is dropped, and the tables agree with what is left.
  */
 import { Flag } from '../../core/state.ts';
 import {
   HOST_WORDS,
   M_SESSIONS,
   MAPPING_WORDS,
+  PORT_WORDS,
   R_COUNT,
   REMOTE_WORDS,
   S_COMMIT,
@@ -16,6 +19,32 @@ import {
 import { HOST_IN_USE, HOST_OWNED } from '../../core/table/hosts.ts';
 import type { NatTable } from '../../core/table/nat-table.ts';
 import type { Restored } from '../../core/table/restore.ts';
+import type { Dice } from './dice.ts';
+
+/**
+ * Spoils some words of the records that are in use: another bit, another number, or the word of another record. Both arenas alike: the
+ * dice of each stand at the same place.
+ */
+export function damage({ parts }: NatTable, dice: Dice): void {
+  const { sessions, mappings, remotes, hosts, ports } = parts;
+  for (let i = dice.between(1, 12); i > 0; i--) {
+    const [words, size] = dice.pick([
+      [sessions.words, SESSION_WORDS],
+      [sessions.words, SESSION_WORDS],
+      [mappings.words, MAPPING_WORDS],
+      [remotes.words, REMOTE_WORDS],
+      [hosts.words, HOST_WORDS],
+      [ports.words, PORT_WORDS],
+    ] as const);
+    // The lowest records are those in use.
+    const records = Math.min(words.length / size, 1 << dice.between(2, 10));
+    const at = dice.below(records) * size + dice.below(size);
+    const kind = dice.below(3);
+    if (kind === 0) words[at] ^= 1 << dice.below(32);
+    else if (kind === 1) words[at] = dice.next();
+    else words[at] = words[dice.below(records) * size + (at % size)];
+  }
+}
 
 export interface Snapshot {
   sessions: Int32Array;

@@ -16,6 +16,7 @@ import {
   copyOf,
   cut,
   FIN,
+  fixHeader,
   type Head,
   headerBytes,
   i32,
@@ -281,7 +282,10 @@ export class Traffic {
     // Another port of the same server now and then: the filter of an owner lets it in.
     const fromPort = dice.chance(90) ? flow.remotePort : dice.below(65536);
     const ends = { ...head, fromPort, toPort: externalPort };
-    if (flow.protocol === 17) return this.withOffload(udp(ends, dice.bytes(dice.below(80))), 5);
+    if (flow.protocol === 17) {
+      const payload = dice.bytes(dice.chance(1) ? dice.between(2000, 30_000) : dice.below(80));
+      return this.withOffload(udp(ends, payload), 5);
+    }
     let flags: number;
     if (dice.chance(8)) flags = dice.below(64);
     else if (flow.step <= 1) flags = dice.chance(85) ? SYN | ACK : dice.pick([RST | ACK, SYN]);
@@ -352,7 +356,20 @@ export class Traffic {
     const type = dice.pick([3, 3, 3, 11, 12, 4, 5]);
     const size = dice.chance(60) ? quoted.length : dice.between(0, Math.min(80, quoted.length));
     const code = dice.below(16);
-    return icmp(this.head(from, to), type, code, dice.below(1501), quoted.slice(0, size));
+    const quote = copyOf(quoted, 0, size);
+    if (size >= 20 && dice.chance(10)) this.forge(quote);
+    return icmp(this.head(from, to), type, code, dice.below(1501), quote);
+  }
+
+  /** Makes a quote of something that was never sent, with a right header checksum. */
+  private forge(quote: Uint8Array): void {
+    const { dice } = this;
+    const kind = dice.below(4);
+    if (kind === 0) quote[9] = dice.pick([0, 1, 4, 6, 17, 50]);
+    else if (kind === 1) put16(quote, 6, dice.pick([1, 100, 0x2000, 0x2001]));
+    else if (kind === 2) put32(quote, dice.pick([12, 16]), dice.pick(ODD_ADDRESSES));
+    else quote[0] = 0x40 | dice.below(16);
+    if (headerBytes(quote) <= quote.length) fixHeader(quote);
   }
 
   /** Cuts a datagram, queues its parts in a random order, and gives one of them. */

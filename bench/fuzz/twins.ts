@@ -25,7 +25,7 @@ import { type Input, plain } from './input.ts';
 import { type Facts, factsOf, faultOf } from './judge.ts';
 import { neighbourOf } from './mesh.ts';
 import { mutate } from './mutate.ts';
-import { lossOf, snapshotOf } from './restart.ts';
+import { damage, lossOf, snapshotOf } from './restart.ts';
 import { Traffic } from './traffic.ts';
 import {
   BR,
@@ -176,7 +176,8 @@ class Twins {
       }
       this.passTime();
       if (result.packets >= nextRestart) {
-        this.restart();
+        if (dice.chance(30)) this.reload();
+        else this.restart();
         nextRestart += dice.between(1, RESTART_WITHIN);
       }
       if (result.packets < nextCheck) continue;
@@ -459,16 +460,28 @@ class Twins {
   private restart(): void {
     const { dice } = this;
     this.now += dice.chance(80) ? dice.below(3000) : dice.below(600_000);
+    const isDamaged = dice.chance(20);
+    const seed = dice.next();
     for (const world of this.worlds) {
+      if (isDamaged) damage(world.table, new Dice(seed));
       const before = snapshotOf(world.table);
       const restored = world.restart(this.now);
-      const loss = lossOf(before, world.table, restored);
+      const loss = isDamaged ? undefined : lossOf(before, world.table, restored);
       if (loss !== undefined) this.fail(`after a restart ${loss}`);
     }
+    if (isDamaged) this.endpoints.forget();
     this.datagrams.clear();
     this.datagramsForgotten = this.datagramMax;
     this.result.restarts++;
     this.check();
+  }
+
+  /** Another preset and another MTU are in force from now on. */
+  private reload(): void {
+    const { dice, variant } = this;
+    variant.preset = dice.pick(['home', 'rfc'] as const);
+    variant.line.mtu = dice.pick([1280, 1460, 1500]);
+    for (const world of this.worlds) world.reload();
   }
 
   private lookEverywhere(): void {

@@ -198,6 +198,11 @@ export class World {
     return restored;
   }
 
+  /** Puts the policy of the variant in force, as a reload of the configuration does it between two batches. */
+  reload(): void {
+    this.table.setPolicy(policyOf(this.variant));
+  }
+
   private makeTable(arena: Arena, nowMs: number): NatTable {
     const random = new RandomSource((words) => this.dice.fill(words));
     const parts = makeParts(arena, this.set, random);

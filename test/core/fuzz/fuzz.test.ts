@@ -114,7 +114,9 @@ describe('the fuzzer notices', () => {
     const original = NatTable.prototype.restore;
     NatTable.prototype.restore = function () {
       const { words } = this.parts.sessions;
-      const first = words.findIndex((word, at) => at % SESSION_WORDS === S_COMMIT && word & 63);
+      const first = words.findIndex(
+        (word, at) => at % SESSION_WORDS === S_COMMIT && (word & 63) !== 0,
+      );
       if (first >= 0) words[first] = 0;
       return original.call(this);
     };
