@@ -113,16 +113,16 @@ describe('the guided fuzzer', () => {
     const result = await guided({ seed: 1, executions: 1200, folder });
     assert.deepEqual(result.found, []);
     assert.ok(result.covered > result.edges * 0.5, `${result.covered} of ${result.edges} edges`);
-    assert.ok(readdirSync(folder).length >= 100, `${readdirSync(folder).length} cases were kept`);
+    assert.ok(readdirSync(folder).length >= 40, `${readdirSync(folder).length} cases were kept`);
     assert.ok(!existsSync(join(folder, 'findings')));
-  }).timeout(60_000);
+  }).timeout(120_000);
 
   it('goes on where an earlier run ended', async () => {
     const stored = readdirSync(folder).length;
     const result = await guided({ seed: 2, executions: 100, folder });
     assert.ok(result.covered > result.edges * 0.5, `${result.covered} of ${result.edges} edges`);
     assert.ok(result.cases >= stored * 0.9, `${result.cases} of ${stored} cases`);
-  }).timeout(60_000);
+  }).timeout(120_000);
 
   it('refuses to plant what has no place', async () => {
     const plant = { file: 'core/engine.ts', find: 'no such text', replace: '' };
