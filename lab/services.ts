@@ -248,8 +248,12 @@ export async function iperf(
   if (options.udpBitsPerSecond) args.push('-u', '-b', String(options.udpBitsPerSecond));
   if (options.bytes) args.push('-l', String(options.bytes));
   const timeoutMs = options.seconds * 1000 + IPERF_PATIENCE_MS;
-  const result = await host.run('iperf3', args, { check: false, timeoutMs });
-  const answer = JSON.parse(result.stdout || '{"error":"iperf3 said nothing"}');
+  // The server takes one test at a time, and needs a moment after the last one.
+  const answer = await until('the iperf3 server to be free', async () => {
+    const result = await host.run('iperf3', args, { check: false, timeoutMs });
+    const said = JSON.parse(result.stdout || '{"error":"iperf3 said nothing"}');
+    return /server is busy/.test(said.error ?? '') ? undefined : said;
+  });
   if (answer.error) throw new Error(`iperf3: ${answer.error}`);
   const sum = answer.end.sum_received ?? answer.end.sum;
   return {

@@ -111,6 +111,7 @@ function tcp(name: string, title: string, how: { streams?: number; reverse?: boo
     cost: 'GB',
     run: async ({ lab, target, seconds }) => {
       const { bitsPerSecond } = await iperf(lab.hosts[0], { seconds, target, ...how });
+      if (!(bitsPerSecond > 0)) throw new LabError('BENCH_NOTHING', 1, 'no byte arrived');
       return { value: bitsPerSecond / 1e9, bytes: (bitsPerSecond * seconds) / 8, packets: 0 };
     },
   };

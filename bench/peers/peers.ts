@@ -117,6 +117,7 @@ async function compare(
             const sample = await measure(rival, one, { sessions: 0, seconds, turn });
             samples.get(rival.name)?.push(sample);
           } catch (error) {
+            if (rival instanceof Portfold) throw error;
             // One program that fails must not cost the figures of all others; its cell stays empty.
             failures.push((error as Error).message);
           }
