@@ -10,7 +10,7 @@ import { faultOf, runVictim } from '../../bench/fuzz/addon/packets.ts';
 import { BREAKS, buildSanitized } from '../../bench/fuzz/addon/sanitized.ts';
 import { requirePrograms } from './support.ts';
 
-const RUN = { packets: 3000, seed: 1, mutated: 50 };
+const RUN = { packets: 2000, seed: 1, mutated: 50 };
 const BEHIND_THE_BUFFER = BREAKS[0];
 
 describe('the addon under AddressSanitizer', () => {

@@ -246,9 +246,10 @@ async function main(): Promise<void> {
   process.chdir(folder);
   const dice = new Dice(Number(seedText));
   result.refusedCalls = wrongArguments(dice, Math.min(packets, 50_000));
-  deviceLives(100);
-  arenas(folder, 60);
-  await threads(folder, 6);
+  const rounds = Math.min(100, Math.ceil(packets / 100));
+  deviceLives(rounds);
+  arenas(folder, rounds);
+  await threads(folder, Math.ceil(rounds / 10));
   if (loadNative().wake(-1)) throw new Error('nobody has the token -1');
   console.log(JSON.stringify(result));
 }
