@@ -220,6 +220,7 @@ describe('command line', () => {
     assert.equal(await run('check', 'a.toml', '-o', 'json'), 78);
     verbs.exitCode = 0;
     await run('run', '-c', 'b.toml', '--handover');
+    await run('br', '-c', 'c.toml', '--clean');
     await run('mape', '--rule', 'a', '--rule', 'b', '--prefix', 'p', '--list', '--iid-format', 'f');
     await run('doctor', '--clean', '--runtime-directory', 'd');
     await run('demo', '--line', 'address', '--flows', '10');
@@ -227,6 +228,7 @@ describe('command line', () => {
     assert.deepEqual(verbs.calls, [
       ['check', 'a.toml', { output: 'json' }],
       ['run', { config: 'b.toml', handover: true, socket }],
+      ['br', { config: 'c.toml', clean: true, socket }],
       ['mape', { rule: ['a', 'b'], prefix: 'p', list: true, iidFormat: 'f', output: 'table' }],
       ['doctor', { clean: true, runtimeDirectory: 'd', output: 'table', socket }],
       ['demo', { line: 'address', flows: 10 }],
@@ -258,7 +260,7 @@ describe('command line', () => {
     assert.equal(await run('--version'), 0);
     assert.equal(terminal.out, '1.2.3\n');
     const names =
-      'status sessions mappings hosts ports drops events run check mape doctor demo bench';
+      'status sessions mappings hosts ports drops events run br check mape doctor demo bench';
     for (const name of names.split(' ')) {
       terminal = new FakeTerminal();
       assert.equal(await run(name, '--help'), 0);
