@@ -75,7 +75,8 @@ export function judge(one: Case, rival: readonly Sample[], ours: readonly Sample
     median(values(samples, (sample) => cost(one, sample, threadSeconds(sample))));
   const ratio = costOf(rival) / costOf(ours);
   const percent = Math.round(least * 100);
-  const words = `counts: ${ratio.toFixed(2)} by processor time per ${one.cost}, a thread only ${percent} % busy`;
+  const instead = `${ratio.toFixed(2)} by processor time per ${one.cost}`;
+  const words = `counts: ${instead}, a thread only ${percent} % busy`;
   return { ratio, by: 'processor time', words };
 }
 

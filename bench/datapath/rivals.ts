@@ -127,7 +127,8 @@ export class NullForwarder implements Rival {
   async #tunnelRules(verb: 'add' | 'del'): Promise<void> {
     const { gateway } = this.lab;
     const out = `rule ${verb} pref ${RULE_OUT} iif lan0 lookup ${this.#table}`;
-    const back = `rule ${verb} pref ${RULE_IN_IPV6} iif wan0 to ${MAP_E.ceAddress} lookup ${this.#table}`;
+    const toCe = `iif wan0 to ${MAP_E.ceAddress}`;
+    const back = `rule ${verb} pref ${RULE_IN_IPV6} ${toCe} lookup ${this.#table}`;
     await gateway.run('ip', out.split(' '));
     await gateway.run('ip', ['-6', ...back.split(' ')]);
   }
