@@ -156,9 +156,10 @@ export function answerEcho6(
   ctx: RelayContext,
   descriptor: number,
   at: number,
-  icmpv6: number,
+  payload: number,
 ): number {
   const { bytes, descriptors } = ctx.frames;
+  const icmpv6 = at + IPV6_HEADER_BYTES;
   if (bytes[at + IPV6_SOURCE] === 0xff) return ctx.drop(RelayDrop.TunnelPacketNotAccepted);
   if (!ctx.mayAnswer(Answer.Tunnel)) return ctx.drop(RelayDrop.AnswerLimited);
   for (let i = 0; i < IPV6_ADDRESS_BYTES; i++) {
@@ -168,6 +169,8 @@ export function answerEcho6(
   bytes[at + IPV6_HOP_LIMIT] = HOP_LIMIT;
   replaceWord(bytes, icmpv6, ECHO_REPLY << 8, icmpv6 + ICMPV6_CHECKSUM, icmpv6);
   for (let i = at - VNET_HEADER_BYTES; i < at; i++) bytes[i] = 0;
+  // What follows the packet's own end is padding of the link.
+  descriptors[descriptor + FRAME_LENGTH] = IPV6_HEADER_BYTES + payload;
   descriptors[descriptor + FRAME_OFFLOAD] = 0;
   ctx.counters[RelayCounter.PacketsAnswered]++;
   return ANSWERED;

@@ -54,7 +54,7 @@ export function icmpv6Packet(
   const end = icmpv6 + payload;
   if (payload < ICMPV6_HEADER_BYTES) return ctx.drop(RelayDrop.TruncatedHeader);
   const type = bytes[icmpv6 + ICMPV6_TYPE];
-  if (type === ECHO_REQUEST) return answerEcho6(ctx, descriptor, at, icmpv6);
+  if (type === ECHO_REQUEST) return answerEcho6(ctx, descriptor, at, payload);
   if (type >= ICMPV6_INFORMATIONAL_MIN) return ctx.drop(RelayDrop.TunnelPacketNotAccepted);
   if (!isIcmpv6Sound(bytes, at, icmpv6, end)) return ctx.drop(RelayDrop.IcmpBadChecksum);
   const outer = icmpv6 + ICMPV6_HEADER_BYTES;

@@ -233,6 +233,9 @@ describe('relay, from a CE', () => {
     const body = new Uint8Array([1, 2, 3, 4]);
     const said = bench.one(icmpv6(STRANGER, BR, { type: 128, parameter: 77, body }));
     assert.deepEqual(said.slice(0, 7), icmpv6(BR, STRANGER, { type: 129, body }).slice(0, 7));
+    const padded = new Uint8Array(60);
+    padded.set(icmpv6(STRANGER, BR, { type: 128, parameter: 77, body }));
+    assert.deepEqual(bench.one(padded), said);
     assert.deepEqual([said[40], readI32(said, 44)], [129, 77]);
     assert.deepEqual([said.slice(8, 24), said.slice(24, 40)], [BR, STRANGER]);
     assert.equal(icmpv6Sum(said), 0xffff);
