@@ -73,14 +73,14 @@ interface Match {
   at: number;
   value: number;
   size: number;
-  isOpen: boolean;
+  rank: number;
 }
 
-/** A number that was compared with one that was wanted; open while none was ever equal to it there. */
+/** Two numbers of a comparison that no case came to before (2), that never held (1), or that did (0). */
 interface Pair {
   here: number;
   wanted: number;
-  isOpen: boolean;
+  rank: number;
 }
 
 export class Changer {
@@ -88,6 +88,8 @@ export class Changer {
   private readonly constants: readonly number[];
   private readonly wide: readonly number[];
   private readonly matches: Match[] = [];
+  /** Comparisons that cases have come to. */
+  private readonly known = new Set<number>();
   /** A case of the corpus, for splices. */
   private readonly other: () => Case;
 
@@ -108,27 +110,30 @@ export class Changer {
     matches.length = 0;
     const pairs = new Map<string, Pair>();
     for (let i = 0; i < comparisons.length; i += COMPARISON_WORDS) {
+      if (comparisons[i] === comparisons[i + 1]) continue;
       const isOpen = comparisons[i + 2] === 0;
+      const rank = this.known.has(i) ? Number(isOpen) : 2;
+      this.known.add(i);
       for (const [here, wanted] of [
         [comparisons[i], comparisons[i + 1]],
         [comparisons[i + 1], comparisons[i]],
       ])
-        if (here !== wanted && (isOpen || !pairs.has(`${here} ${wanted}`)))
-          pairs.set(`${here} ${wanted}`, { here, wanted, isOpen });
+        if (rank >= (pairs.get(`${here} ${wanted}`)?.rank ?? 0))
+          pairs.set(`${here} ${wanted}`, { here, wanted, rank });
     }
     steps.forEach((step, number) => {
       // In a tunnel the packet begins elsewhere than its patches count from.
       if (step.kind !== 'packet' || step.cut[0] > 0 || sent[number] === undefined) return;
       const bytes = step.tunnel > 0 ? sent[number].subarray(40) : sent[number];
-      for (const { here, wanted, isOpen } of pairs.values())
-        for (const at of placesOf(here, wanted, bytes, isOpen ? PLACES_OPEN_MAX : PLACES_MAX)) {
+      for (const { here, wanted, rank } of pairs.values())
+        for (const at of placesOf(here, wanted, bytes, rank > 0 ? PLACES_OPEN_MAX : PLACES_MAX)) {
           if (matches.length === MATCHES_MAX) return;
           const size = sizeOf(here, wanted);
-          matches.push({ step: number, at, value: wanted, size, isOpen });
+          matches.push({ step: number, at, value: wanted, size, rank });
         }
     });
-    // First where no two numbers were ever equal; then the wider ones, since nothing else finds them.
-    matches.sort((a, b) => Number(b.isOpen) - Number(a.isOpen) || b.size - a.size);
+    // Of the same rank the wider ones first, since nothing else finds them.
+    matches.sort((a, b) => b.rank - a.rank || b.size - a.size);
     return matches.length;
   }
 
