@@ -14,7 +14,8 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { DROP_MEANING } from '../../core/verdict.ts';
-import { FuzzFailure, type FuzzResult, fuzz } from './twins.ts';
+import { FuzzFailure, type FuzzResult } from './outcome.ts';
+import { fuzz } from './twins.ts';
 
 const PACKETS_PER_SEED = 100_000;
 

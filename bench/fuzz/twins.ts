@@ -18,18 +18,25 @@ import { selfCheck } from '../../core/table/self-check.ts';
 import { SESSION_SHIFT } from '../../core/table/sessions.ts';
 import { ANSWERED, COALESCE, DROP_COUNT, ENCAPSULATE } from '../../core/verdict.ts';
 import { IPV6_HEADER_BYTES } from '../../core/wire/ipv6.ts';
-import { copyOf, headerBytes, i32, isTransportRight, put16, put32, u16 } from './build.ts';
+import { copyOf, headerBytes, i32, u16 } from './build.ts';
+import { Datagrams } from './datagrams.ts';
 import { Dice } from './dice.ts';
 import { Endpoints } from './endpoints.ts';
-import { type Input, plain } from './input.ts';
-import { type Facts, factsOf, faultOf } from './judge.ts';
-import { neighbourOf } from './mesh.ts';
+import type { Input } from './input.ts';
+import { factsOf, faultOf } from './judge.ts';
 import { mutate } from './mutate.ts';
+import { FuzzFailure, type FuzzOptions, type FuzzResult, hexDump } from './outcome.ts';
 import { damage, lossOf, snapshotOf } from './restart.ts';
 import { Traffic } from './traffic.ts';
 import {
-  BR,
-  CE,
+  effective,
+  inwardFault,
+  NOTHING_KNOWN,
+  outwardFault,
+  SOUND_FRAGMENT,
+  UNKNOWN,
+} from './tunnel-judge.ts';
+import {
   chooseVariant,
   EXTERNAL,
   GUARD_BYTES,
@@ -51,44 +58,6 @@ const START_MS = 1_000_000;
 /** Longer than any timer. */
 const EVERYTHING_OVER_MS = 7_600_000;
 
-export interface FuzzOptions {
-  seed: number;
-  packets: number;
-  /** Out of a hundred packets, how many are mutated. */
-  mutatedPercent?: number;
-  /** Looks at the whole of both buffers after each batch. */
-  looksAfterEachBatch?: boolean;
-  onProgress?: (packets: number) => void;
-}
-
-export interface FuzzResult {
-  packets: number;
-  forwarded: number;
-  answered: number;
-  dropped: number;
-  appended: number;
-  datagramsJoined: number;
-  sessionsMax: number;
-  /** Packets that went into the tunnel here, and that came out of it. */
-  encapsulated: number;
-  decapsulated: number;
-  restarts: number;
-  /** Packets by drop reason. */
-  reasons: Map<number, number>;
-}
-
-/** A packet after which something did not hold. */
-export class FuzzFailure extends Error {
-  readonly seed: number;
-  readonly index: number;
-
-  constructor(seed: number, index: number, what: string, dump: string) {
-    super(`seed ${seed}, packet ${index}: ${what}\n${dump}`);
-    this.seed = seed;
-    this.index = index;
-  }
-}
-
 /** A write somewhere, by one of the packets since the last look. */
 class WriteFarAway extends FuzzFailure {}
 
@@ -103,13 +72,6 @@ export function fuzz(options: FuzzOptions): FuzzResult {
   }
 }
 
-/** Facts of a packet of which nothing is known: it came together from fragments that were mutated. It may even be a neighbour's. */
-const NOTHING_KNOWN: Facts = { isSound: false, isWhole: false, isRight: false, hasUdpSum: false };
-/** A frame that was appended belongs to some packet of the batch; it is judged as a sound fragment. */
-const SOUND_FRAGMENT: Facts = { ...NOTHING_KNOWN, isSound: true };
-const UNKNOWN: Input = plain(new Uint8Array(20));
-put32(UNKNOWN.bytes, 12, EXTERNAL);
-
 class Twins {
   private readonly options: FuzzOptions;
   private readonly mutatedPercent: number;
@@ -119,12 +81,8 @@ class Twins {
   private readonly worlds: readonly [World, World];
   private readonly hosts = new Set<number>();
   private readonly endpoints = new Endpoints();
-  private readonly datagrams = new Map<number, Uint8Array[]>();
-  private readonly spoiled = new Set<number>();
+  private readonly datagrams = new Datagrams();
   private readonly spoiledOuter = new Set<number>();
-  /** The highest datagram that was begun, and up to which all are forgotten. */
-  private datagramMax = 0;
-  private datagramsForgotten = 0;
   private readonly reasons = new Int32Array(DROP_COUNT);
   private readonly isPort: (port: number) => boolean;
   private readonly isKnownHost: (address: number) => boolean;
@@ -188,6 +146,7 @@ class Twins {
     this.lookEverywhere();
     this.check();
     this.checkEverythingEnds();
+    result.datagramsJoined = this.datagrams.joined;
     for (let reason = 0; reason < DROP_COUNT; reason++)
       if (this.reasons[reason] > 0) result.reasons.set(reason, this.reasons[reason]);
     return result;
@@ -219,12 +178,10 @@ class Twins {
     let at = 256;
     for (let i = 0; i < size; i++) {
       const input = traffic.next();
-      if (input.datagram > this.datagramMax) this.datagramMax = input.datagram;
-      // What comes out of a batch of several cannot be told apart.
-      if (size > 1 && input.datagram !== 0) this.spoiled.add(input.datagram);
-      if (dice.chance(mutatedPercent)) {
-        // A mutant may wait, or claim a way, in the name of the datagram that it was part of.
-        if (input.datagram !== 0) this.spoiled.add(input.datagram);
+      const isMutated = dice.chance(mutatedPercent);
+      // What comes out of a batch of several cannot be told apart; a mutant may wait, or claim a way, in the name of its datagram.
+      this.datagrams.note(input.datagram, size > 1 || isMutated);
+      if (isMutated) {
         if (input.outerDatagram !== undefined) this.spoiledOuter.add(input.outerDatagram);
         mutate(dice, input);
       }
@@ -304,7 +261,7 @@ class Twins {
     else result.forwarded++;
     const start = frames.descriptors[d];
     const output = copyOf(frames.bytes, start, start + frames.descriptors[d + 1]);
-    const input = isAppended ? UNKNOWN : this.effective(batch[i].input);
+    const input = isAppended ? UNKNOWN : effective(batch[i].input, this.spoiledOuter);
     const facts = isAppended ? SOUND_FRAGMENT : input === UNKNOWN ? NOTHING_KNOWN : factsOf(input);
     const fault = faultOf(
       input,
@@ -318,70 +275,27 @@ class Twins {
     // The header checksum of a fragment that waited is as right as it came.
     if (fault !== undefined && !(isAppended && fault === 'a wrong header checksum'))
       this.fail(`frame ${i} came out with ${fault}\noutput:\n${hexDump(output)}`);
-    this.judgeTunnel(i, verdict, start, output);
-    this.collect(output);
+    this.judgeTunnel(i, verdict, start, input);
+    const wrong = batch.length === 1 && this.datagrams.add(batch[0].input.datagram, output);
+    if (wrong) this.fail(`${wrong}\n${hexDump(output)}`);
     if (isAppended) return;
     if (input !== UNKNOWN) this.compareEndpoints(input.bytes, output, verdict);
     if (batch.length === 1) this.traffic.heard(output);
   }
 
-  /** The IPv4 packet that an input means: itself, or what it brings out of the tunnel. */
-  private effective(input: Input): Input {
-    const { bytes, flags } = input;
-    if (bytes.length < IPV6_HEADER_BYTES || bytes[0] >> 4 !== 6) return input;
-    const end = Math.min(bytes.length, IPV6_HEADER_BYTES + u16(bytes, 4));
-    if (bytes[6] === 4)
-      return { ...input, bytes: bytes.subarray(IPV6_HEADER_BYTES, end), flags: flags & 1 };
-    if (bytes[6] !== 44 || end < 48) return input;
-    const isAtomic = (u16(bytes, 42) & 0xfff9) === 0;
-    if (isAtomic) return { ...input, bytes: bytes.subarray(48, end), flags: 0 };
-    const { inner, outerDatagram } = input;
-    const isKnown = inner !== undefined && !this.spoiledOuter.has(outerDatagram ?? 0);
-    return isKnown ? { ...input, bytes: inner, flags: 0 } : UNKNOWN;
-  }
-
-  /** What leaves has its outer header where the line encapsulates here, or for a neighbour, and nowhere else. */
-  private judgeTunnel(i: number, verdict: number, start: number, output: Uint8Array): void {
+  private judgeTunnel(i: number, verdict: number, start: number, input: Input): void {
     const [{ frames }] = this.worlds;
-    const { encapsulatesHere, ceAddress, mesh } = this.variant.line;
-    const leaves = i32(output, 12) === EXTERNAL && !isInternal(i32(output, 16));
-    let to: Uint8Array | undefined = encapsulatesHere ? BR : undefined;
-    if (mesh !== undefined && leaves && (u16(output, 6) & 0x3fff) === 0) {
-      const neighbour = neighbourOf(output, 1);
-      if (neighbour !== undefined && Buffer.compare(neighbour, CE) !== 0) to = neighbour;
-    }
-    const isOuter = verdict === ENCAPSULATE;
-    if (isOuter !== (leaves && to !== undefined))
-      this.fail(`frame ${i}: the verdict ${verdict} for what ${leaves ? 'leaves' : 'comes in'}`);
-    if (verdict === COALESCE) {
-      this.result.decapsulated++;
-      if (ceAddress === undefined) this.fail(`frame ${i}: there is no tunnel to come out of`);
-      this.judgeSender(i);
-    }
-    if (!isOuter || to === undefined) return;
-    this.result.encapsulated++;
-    const { bytes } = frames;
-    const outer = start - VNET_HEADER_BYTES - IPV6_HEADER_BYTES;
-    let isRight = bytes[outer] >> 4 === 6 && bytes[outer + 6] === 4 && bytes[outer + 7] > 1;
-    if (((u16(bytes, outer) >> 4) & 0xff) !== output[1]) isRight = false;
-    for (let k = 0; k < 16; k++)
-      if (bytes[outer + 8 + k] !== CE[k] || bytes[outer + 24 + k] !== to[k]) isRight = false;
-    if (!isRight) this.fail(`frame ${i}: a wrong outer header`);
-  }
-
-  /** What came out of the tunnel came from the relay, or from the neighbour whose source it has. */
-  private judgeSender(i: number): void {
-    const { input } = this.batch[i];
-    const { bytes } = input;
-    const from = bytes.subarray(8, 24);
-    if (Buffer.compare(from, BR) === 0) return;
-    const inner = this.effective(input);
-    if (inner === UNKNOWN || (u16(inner.bytes, 6) & 0x1fff) !== 0) return;
-    const neighbour = neighbourOf(inner.bytes, 0);
-    if (this.variant.line.mesh === undefined || neighbour === undefined)
-      this.fail(`frame ${i}: it came out of the tunnel, and nobody may have sent it`);
-    if (Buffer.compare(from, neighbour) !== 0)
-      this.fail(`frame ${i}: it came out of the tunnel, and somebody else owns its source`);
+    const { line } = this.variant;
+    const d = i * DESCRIPTOR_WORDS;
+    const output = frames.bytes.subarray(start, start + frames.descriptors[d + 1]);
+    const sent = i < this.batch.length ? this.batch[i].input.bytes : undefined;
+    const inner = input === UNKNOWN ? undefined : input.bytes;
+    const fault =
+      outwardFault(line, verdict, frames.bytes, start, output) ??
+      inwardFault(line, verdict, sent, inner);
+    if (fault !== undefined) this.fail(`frame ${i}: ${fault}`);
+    if (verdict === ENCAPSULATE) this.result.encapsulated++;
+    if (verdict === COALESCE) this.result.decapsulated++;
   }
 
   /** An answer reaches the endpoint whose packets left under that external 5-tuple. */
@@ -412,27 +326,6 @@ class Twins {
       if (address !== to || port !== toPort)
         this.fail(`delivered to ${to}:${toPort}, and ${address}:${port} had sent`);
     }
-  }
-
-  /** Collects the fragments of a datagram; when they are a whole packet its checksum must be right. */
-  private collect(output: Uint8Array): void {
-    const { datagrams, batch } = this;
-    const { datagram } = batch[0].input;
-    if (batch.length !== 1 || datagram <= this.datagramsForgotten) return;
-    if (this.spoiled.has(datagram)) return;
-    if (output[9] === 1 && output[headerBytes(output)] === 3) return;
-    const parts = datagrams.get(datagram) ?? [];
-    parts.push(output);
-    datagrams.set(datagram, parts);
-    if (datagrams.size > 500) datagrams.delete(datagrams.keys().next().value as number);
-    const whole = joined(parts);
-    if (whole === undefined) return;
-    if (new Set(parts.map((part) => `${u16(part, 4)} ${i32(part, 12)} ${i32(part, 16)}`)).size > 1)
-      this.fail('the fragments of one datagram came out as those of several');
-    if (!isTransportRight(whole))
-      this.fail(`a datagram of ${parts.length} fragments came out wrong\n${hexDump(whole)}`);
-    this.result.datagramsJoined++;
-    datagrams.delete(datagram);
   }
 
   private passTime(): void {
@@ -470,8 +363,7 @@ class Twins {
       if (loss !== undefined) this.fail(`after a restart ${loss}`);
     }
     if (isDamaged) this.endpoints.forget();
-    this.datagrams.clear();
-    this.datagramsForgotten = this.datagramMax;
+    this.datagrams.forget();
     this.result.restarts++;
     this.check();
   }
@@ -521,32 +413,4 @@ function areEqual(a: Uint8Array, b: Uint8Array, start: number, end: number): boo
     return Buffer.compare(a.subarray(start, end), b.subarray(start, end)) === 0;
   for (let at = start; at < end; at++) if (a[at] !== b[at]) return false;
   return true;
-}
-
-/** The packet that the fragments make, or undefined while some are missing or overlap. */
-function joined(parts: readonly Uint8Array[]): Uint8Array | undefined {
-  const offset = (part: Uint8Array): number => (u16(part, 6) & 0x1fff) * 8;
-  const sorted = [...parts].sort((a, b) => offset(a) - offset(b));
-  let length = 0;
-  for (const part of sorted) {
-    if (offset(part) !== length) return undefined;
-    length += part.length - headerBytes(part);
-  }
-  if ((u16(sorted[sorted.length - 1], 6) & 0x2000) !== 0) return undefined;
-  const header = headerBytes(sorted[0]);
-  const whole = new Uint8Array(header + length);
-  whole.set(sorted[0].subarray(0, header));
-  for (const part of sorted) whole.set(part.subarray(headerBytes(part)), header + offset(part));
-  put16(whole, 2, whole.length);
-  return whole;
-}
-
-function hexDump(bytes: Uint8Array): string {
-  const lines: string[] = [];
-  for (let at = 0; at < Math.min(bytes.length, 512); at += 16)
-    lines.push(
-      `  ${at.toString(16).padStart(4, '0')}  ${Buffer.from(bytes.subarray(at, at + 16)).toString('hex')}`,
-    );
-  if (bytes.length > 512) lines.push(`  … ${bytes.length} bytes`);
-  return lines.join('\n');
 }

@@ -1,6 +1,7 @@
 /** The fuzzer of bench/fuzz in smoke size, and controls: it must notice what it is there for. */
 import assert from 'node:assert/strict';
-import { FuzzFailure, fuzz } from '../../../bench/fuzz/twins.ts';
+import { FuzzFailure } from '../../../bench/fuzz/outcome.ts';
+import { fuzz } from '../../../bench/fuzz/twins.ts';
 import { Engine } from '../../../core/engine.ts';
 import { DESCRIPTOR_WORDS } from '../../../core/frames.ts';
 import { S_COMMIT, SESSION_WORDS } from '../../../core/table/arena.ts';
@@ -121,7 +122,10 @@ describe('the fuzzer notices', () => {
       return original.call(this);
     };
     try {
-      assert.throws(() => fuzz({ seed: 2, packets: 60_000 }), /after a restart .* sessions before/);
+      assert.throws(
+        () => fuzz({ seed: 8, packets: PACKETS }),
+        /after a restart .* sessions before/,
+      );
     } finally {
       NatTable.prototype.restore = original;
     }
