@@ -16,14 +16,19 @@ import { type FlowsResult, startEcho, udpFlows } from '../../lab/flows.ts';
 import { Gateway } from '../../lab/gateway.ts';
 import { ADDRESS, portRanges } from '../../lab/lines.ts';
 import { buildLab, type Lab } from '../../lab/topology.ts';
-import type { Row, Target } from '../verbs/report.ts';
+import { readSessions } from '../datapath/options.ts';
+import type { Row, SuiteOptions, Target } from '../verbs/report.ts';
 
 const PORTS = 240;
 const FIRST_PORT = 4096;
 const PER_SECOND = 30_000;
+const PER_SECOND_SMOKE = 5_000;
 const RETRIES = 2;
 const ADDRESSES_MOST = 50_000;
 const CAPACITY = 262_144;
+
+const FLOWS = '24000,250000';
+const FLOWS_SMOKE = '2400';
 
 interface Load {
   flows: number;
@@ -32,11 +37,18 @@ interface Load {
   ratePerSecond: number;
 }
 
-const LOADS: Load[] = [
-  { flows: 24_000, remotes: 100, retries: RETRIES, ratePerSecond: PER_SECOND },
-  { flows: 250_000, remotes: 1_042, retries: RETRIES, ratePerSecond: PER_SECOND },
-];
-const LOADS_SMOKE: Load[] = [{ flows: 2_400, remotes: 10, retries: 1, ratePerSecond: 5_000 }];
+/** As many remotes as the flows need: each port once towards every one of them. */
+function loadsOf(options: SuiteOptions): Load[] {
+  const sessions = options.sessions ?? (options.smoke ? FLOWS_SMOKE : FLOWS);
+  return readSessions({ ...options, sessions })
+    .filter((flows) => flows > 0)
+    .map((flows) => ({
+      flows,
+      remotes: Math.ceil(flows / PORTS),
+      retries: options.smoke ? 1 : RETRIES,
+      ratePerSecond: options.smoke ? PER_SECOND_SMOKE : PER_SECOND,
+    }));
+}
 
 /** Port blocks of the lab's MAP-E line. */
 const blocks = portRanges('map-e');
@@ -73,10 +85,10 @@ export const RULES: Record<string, string> = {
   ]),
 };
 
-export async function held(smoke: boolean): Promise<{ rows: Row[]; targets: Target[] }> {
+export async function held(options: SuiteOptions): Promise<{ rows: Row[]; targets: Target[] }> {
   const rows: Row[] = [];
   const targets: Target[] = [];
-  for (const load of smoke ? LOADS_SMOKE : LOADS) {
+  for (const load of loadsOf(options)) {
     const found: Record<string, FlowsResult> = {};
     for (const [name, rules] of Object.entries(RULES)) found[name] = await byKernel(rules, load);
     found.portfold = await byPortfold(load);

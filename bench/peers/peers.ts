@@ -52,7 +52,7 @@ export async function peers(options: SuiteOptions): Promise<Report> {
     );
   }
   if (words.includes(HELD)) {
-    const flows = await held(options.smoke);
+    const flows = await held(options);
     found.rows.push(...flows.rows);
     found.targets.push(...flows.targets);
   }
@@ -62,8 +62,9 @@ export async function peers(options: SuiteOptions): Promise<Report> {
     smoke: options.smoke,
     ...found,
     notes: {
-      rounds: `${pairs} in turn, ${seconds} s each`,
-      cores: PINNING,
+      ...(cases.length > 0
+        ? { rounds: `${pairs} in turn, ${seconds} s each`, cores: PINNING }
+        : {}),
       ...(failures.length > 0 ? { failed: failures.join('; ') } : {}),
       ...(missing.length > 0 ? { 'not measured': missingSentence(missing) } : {}),
     },
