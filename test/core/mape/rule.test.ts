@@ -8,6 +8,7 @@ import { readBits, writeBits } from '../../../core/mape/bits.ts';
 import { deriveCe, findBasicRule } from '../../../core/mape/ce.ts';
 import {
   checkSource,
+  checkSourceOfLaterFragment,
   findRuleByIpv4,
   SourceCheck,
   writeNeighbourAddress,
@@ -130,6 +131,19 @@ describe('core/mape/forward', () => {
         const fits = checkSource(rule, r.format, ce.ceAddress, 0, ce.ipv4, r.port);
         const owned = ports.includes(r.port) || (r.psidBits === 0 && r.port === 0);
         if (r.port !== 0) assert.equal(fits === SourceCheck.Fits, owned);
+
+        // A later fragment has no port: of all addresses that differ from the right one in a bit none fits.
+        out.set(ce.ceAddress, 4);
+        const later = (address: number): number =>
+          checkSourceOfLaterFragment(rule, r.format, out, 4, address);
+        assert.equal(later(ce.ipv4), SourceCheck.Fits);
+        for (let bit = 0; bit < 128; bit++) {
+          out[4 + (bit >> 3)] ^= 0x80 >> (bit & 7);
+          assert.notEqual(later(ce.ipv4), SourceCheck.Fits, `bit ${bit}`);
+          out[4 + (bit >> 3)] ^= 0x80 >> (bit & 7);
+        }
+        for (let bit = 0; bit < 32; bit++)
+          assert.notEqual(later(ce.ipv4 ^ (1 << bit)), SourceCheck.Fits);
       }),
     );
   });
