@@ -13,10 +13,10 @@
  *   - both processes end, and others take over their arenas (restart.ts).
  */
 import { DESCRIPTOR_WORDS, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/frames.ts';
-import { S_CREATED } from '../../core/table/arena.ts';
+import { S_CREATED, S_EXTERNAL } from '../../core/table/arena.ts';
 import { selfCheck } from '../../core/table/self-check.ts';
 import { SESSION_SHIFT } from '../../core/table/sessions.ts';
-import { ANSWERED, COALESCE, DROP_COUNT, ENCAPSULATE } from '../../core/verdict.ts';
+import { ANSWERED, COALESCE, DROP_COUNT, Drop, ENCAPSULATE } from '../../core/verdict.ts';
 import { IPV6_HEADER_BYTES } from '../../core/wire/ipv6.ts';
 import { copyOf, headerBytes, i32, u16 } from './build.ts';
 import { Datagrams } from './datagrams.ts';
@@ -254,6 +254,7 @@ class Twins {
     if (verdict < 0) {
       result.dropped++;
       this.reasons[~verdict]++;
+      if (~verdict === Drop.FragmentRoom && !isAppended) this.noteUnsent(batch[i].input.bytes);
       return;
     }
     if (isAppended) result.appended++;
@@ -296,6 +297,17 @@ class Twins {
     if (fault !== undefined) this.fail(`frame ${i}: ${fault}`);
     if (verdict === ENCAPSULATE) this.result.encapsulated++;
     if (verdict === COALESCE) this.result.decapsulated++;
+  }
+
+  /** A packet may have made a session and then not have found room to be cut: the session is its sender's nonetheless. */
+  private noteUnsent(input: Uint8Array): void {
+    const { sessions } = this.worlds[0].table.parts;
+    const [protocol, l4] = [input[9], headerBytes(input)];
+    const [from, to, ports] = [i32(input, 12), i32(input, 16), i32(input, l4)];
+    const session = sessions.findInternal(from, to, ports, protocol);
+    if (session < 0) return;
+    const external = sessions.words[(session << SESSION_SHIFT) + S_EXTERNAL] >>> 16;
+    this.endpoints.note(protocol, external, to, ports & 0xffff, from, ports >>> 16);
   }
 
   /** An answer reaches the endpoint whose packets left under that external 5-tuple. */
