@@ -151,10 +151,15 @@ async function programs(lab: Lab, bed: Bed, sha256: string, options: Options): P
     assert.equal((await upload(other, lab.folder, 'file')).sha256, sha256);
   };
   const streams = async (): Promise<void> => {
-    await iperf(one, { seconds });
-    await iperf(one, { seconds, reverse: true, streams: 4 });
-    for (const reverse of [false, true])
-      await iperf(one, { seconds, reverse, udpBitsPerSecond: UDP_BITS_PER_SECOND, bytes: 1400 });
+    const udp = { udpBitsPerSecond: UDP_BITS_PER_SECOND, bytes: 1400 };
+    for (const more of [{}, { reverse: true, streams: 4 }, udp, { ...udp, reverse: true }]) {
+      const stream = (): Promise<boolean> =>
+        iperf(one, { seconds, ...more }).then(
+          ({ bitsPerSecond }) => bitsPerSecond > 0,
+          () => false,
+        );
+      await inTheEnd(`iperf3 with ${JSON.stringify(more)}`, stream);
+    }
   };
   const many = async (): Promise<void> => {
     const udp = await udpFlows(lab.load, { ...shared, flows, rounds: 2 });
@@ -171,11 +176,13 @@ async function programs(lab: Lab, bed: Bed, sha256: string, options: Options): P
 
 /** A download and flows that go on while the gateway is killed and started again. */
 async function throughRestart(
-  lab: Lab,
+  gateway: SanitizedGateway,
   sha256: string,
   { flows }: Options,
   restart: () => Promise<void>,
 ): Promise<void> {
+  const { lab, control } = gateway;
+  const before = await control.status();
   const transfer = download(lab.hosts[0], { limitRate: '1M' });
   const shared = {
     addresses: 100,
@@ -188,6 +195,15 @@ async function throughRestart(
   // Either may fail while nobody awaits it yet.
   const results = Promise.all([transfer, standing]);
   results.catch(() => {});
+  await until(
+    'the flows and the download to stand',
+    async () => {
+      const { sessions, counters } = await control.status();
+      const received = counters.bytesInbound - before.counters.bytesInbound;
+      return sessions.udp >= flows && received > 1_000_000;
+    },
+    START_TIMEOUT_MS,
+  );
   await restart();
   const [{ sha256: fetched }, udp] = await results;
   assert.equal(fetched, sha256);
@@ -212,7 +228,7 @@ async function runBed(bed: Bed, addon: string, reports: string, options: Options
     await gateway.startChecked(addon);
     for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
       await programs(lab, bed, sha256, options);
-      await throughRestart(lab, sha256, options, async () => {
+      await throughRestart(gateway, sha256, options, async () => {
         await stop(signal);
         await gateway.startChecked(addon);
       });

@@ -115,25 +115,24 @@ export function beheadSuperpacket(dice: Dice, input: Input): void {
 
 /** Segments that follow each other on one flow, more than one superpacket takes now and then. */
 export function train(dice: Dice): Input[] {
-  const size = dice.pick([1, 100, 536, 1000, 1024, 1420]);
+  const size = dice.pick([1, 100, 536, 900, 1024, 1420]);
   const head = { from: dice.next(), to: dice.next(), ttl: 64, df: dice.chance(70), id: 7 };
   const ends = { ...head, fromPort: dice.below(65536), toPort: 443, flags: ACK, ack: 1 };
   let seq = dice.next();
-  return Array.from(
-    { length: dice.chance(30) ? dice.between(60, 70) : dice.between(2, 9) },
-    (_, i) => {
-      const payload = dice.bytes(dice.chance(95) ? size : dice.below(size + 2));
-      const bytes = tcp({ ...ends, seq, id: 7 + i, tcpOptions: new Uint8Array(0) }, payload);
-      seq = (seq + payload.length) | 0;
-      // One in twenty with other flags, or another window: it ends the superpacket, or begins one.
-      if (dice.chance(5)) {
-        put16(bytes, headerBytes(bytes) + dice.pick([12, 14]), dice.below(65536));
-        fixTransport(bytes);
-        fixHeader(bytes);
-      }
-      return plain(bytes);
-    },
-  );
+  // A long one has no flaw, or it would never get as far as a superpacket's last part.
+  const isLong = dice.chance(30);
+  return Array.from({ length: isLong ? dice.between(60, 70) : dice.between(2, 9) }, (_, i) => {
+    const payload = dice.bytes(isLong || dice.chance(95) ? size : dice.below(size + 2));
+    const bytes = tcp({ ...ends, seq, id: 7 + i, tcpOptions: new Uint8Array(0) }, payload);
+    seq = (seq + payload.length) | 0;
+    // One in twenty with other flags, or another window: it ends the superpacket, or begins one.
+    if (!isLong && dice.chance(5)) {
+      put16(bytes, headerBytes(bytes) + dice.pick([12, 14]), dice.below(65536));
+      fixTransport(bytes);
+      fixHeader(bytes);
+    }
+    return plain(bytes);
+  });
 }
 
 function lie(dice: Dice, layout: Layout, d: number): void {
