@@ -76,14 +76,8 @@ async function disturbNobody(bed: Bed, sides: Side[]): Promise<void> {
   const dropsBefore = await dropsOf(gateway);
   const residentBefore = gateway.residentBytes();
   let fragments = 0;
-  let lostIdle = 0;
-  let lostFlooded = 0;
 
-  const idle = async (): Promise<Delays> => {
-    const delays = await pingDelays(lab.hosts[0], PINGS);
-    lostIdle += delays.lost;
-    return delays;
-  };
+  const idle = (): Promise<Delays> => pingDelays(lab.hosts[0], PINGS);
   const flooded = async (): Promise<Delays> => {
     const floods = await Promise.all(
       sides.map((side) =>
@@ -97,12 +91,10 @@ async function disturbNobody(bed: Bed, sides: Side[]): Promise<void> {
       ),
     );
     const delays = await pingDelays(lab.hosts[0], PINGS);
-    lostFlooded += delays.lost;
     for (const flood of floods) fragments += (await flood.ended()).sent;
     return delays;
   };
   await assertUndisturbed(`ping beside ${FRAGMENTS} fragments`, idle, flooded);
-  assert.ok(lostFlooded <= lostIdle, `${lostFlooded} pings were lost, ${lostIdle} without a flood`);
 
   // What waited is given up after two seconds; then each fragment was counted under one name.
   const lostAtTun = async (): Promise<number> =>
