@@ -68,12 +68,16 @@ export async function addNeighbour(lab: Lab, number: number, line: NeighbourLine
       `address add ${link}:1/64 dev ${port} nodad`,
       `route add ${line.prefix} via ${link}:2 dev ${port}`,
     ]),
-    line.externalAddress === MAP_E.externalAddress
-      ? shareAddress(lab.relay, line)
-      : lab.relay.ip([`route add ${encapsulating(line)}`]),
+    // `portfold br` knows them by the rule.
+    lab.border === undefined && leadTo(lab.relay, line),
   ]);
   return { ...lab, gateway, hosts: [host], load: host };
 }
+
+const leadTo = (relay: Namespace, line: NeighbourLine): Promise<void> =>
+  line.externalAddress === MAP_E.externalAddress
+    ? shareAddress(relay, line)
+    : relay.ip([`route add ${encapsulating(line)}`]);
 
 const encapsulating = ({ externalAddress, ceAddress }: NeighbourLine): string =>
   `${externalAddress}/32 encap seg6 mode encap.red segs ${ceAddress} dev down0`;

@@ -1,7 +1,9 @@
 /** Everything that people do, through the project's own border relay; then what only a relay does. */
 import assert from 'node:assert/strict';
+import { Gateway } from '../../lab/gateway.ts';
 import { hostState, stateDifferences } from '../../lab/host-state.ts';
-import { MAP_E } from '../../lab/lines.ts';
+import { configuration, MAP_E } from '../../lab/lines.ts';
+import { addNeighbour, FLATMATE, NEXT_DOOR } from '../../lab/neighbours.ts';
 import { until } from '../../lab/netns.ts';
 import type { PortfoldRelay } from '../../lab/relay.ts';
 import { ping, tracepath } from '../../lab/services.ts';
@@ -22,6 +24,8 @@ describe('forwarding on a MAP-E line, relay by portfold br', () => {
     programs: [...FORWARDING_PROGRAMS, 'tracepath', 'python3', 'nft'],
   });
   const relay = (): PortfoldRelay => bed.lab.border!;
+  const neighbours: Gateway[] = [];
+  after(() => Promise.all(neighbours.map((gateway) => gateway.stop())));
 
   defineForwarding(bed, 'map-e', ['192.168.7.1', RELAY_IPV4, SERVER]);
 
@@ -103,6 +107,24 @@ describe('forwarding on a MAP-E line, relay by portfold br', () => {
   it('answers a ping of its IPv6 address', async () => {
     const { received, output } = await ping(bed.lab.provider, MAP_E.brAddress);
     assert.equal(received, 3, output);
+  });
+
+  it('serves two CEs on one address, and carries packets from CE to CE', async () => {
+    for (const [number, line] of [FLATMATE, NEXT_DOOR].entries()) {
+      const lab = await addNeighbour(bed.lab, number + 1, line);
+      const config = configuration('map-e', { runtimeDirectory: 'DIR', capacity: 4096 });
+      const gateway = new Gateway(lab, { config: config.replace(MAP_E.prefix, line.prefix) });
+      neighbours.push(gateway);
+      await gateway.start();
+      const { received, output } = await ping(lab.hosts[0], SERVER);
+      assert.equal(received, 3, output);
+    }
+    const before = (await relay().control.status()).relay!.packetsBetweenCes;
+    // Next door has the same PSID on another address, so that its identifiers are ours on our address.
+    const { received, output } = await ping(neighbours[1].lab.hosts[0], MAP_E.externalAddress);
+    assert.equal(received, 3, output);
+    const after = (await relay().control.status()).relay!.packetsBetweenCes;
+    assert.equal(after - before, 6);
   });
 
   it('starts again after it was killed, and takes everything back at its end', async () => {
