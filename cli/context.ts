@@ -31,7 +31,7 @@ export interface Verbs {
   bench(options: {
     suite: string;
     smoke: boolean;
-    output: 'table' | 'json';
+    output: 'table' | 'json' | 'markdown';
     plots?: string;
     /** What each of these means is the suite's affair; absent: the suite's own choice. */
     line?: string;

@@ -34,6 +34,8 @@ const HTTPS_PORT = 443;
 const FULL_REMOTE_PORT = 99;
 const PORTS = 240;
 const ENDPOINTS_OF_HOST = 60_000;
+/** So that no remote of new sessions runs out of ports when the table is empty. */
+const NEW_REMOTES_MIN = 1158;
 const CLOCK = 2000;
 /** The engine's clock goes on as it would at half a million new sessions a second. */
 const REPLACED_MILLISECONDS = 0.002;
@@ -120,7 +122,11 @@ export function opened(world: World, first: number, count: number): Rate {
   const whole = Math.floor(count / BATCH) * BATCH;
   return rate(world, whole, FORWARDED, (i, k) => {
     const n = first + k;
-    world.outbound(i, world.sessions + n, world.strangerOf(n % world.remotes));
+    world.outbound(
+      i,
+      world.sessions + n,
+      world.strangerOf(n % Math.max(world.remotes, NEW_REMOTES_MIN)),
+    );
   });
 }
 

@@ -8,6 +8,7 @@ import { chartAsSvg } from '../plot/chart.ts';
 import {
   type Report,
   reportAsJson,
+  reportAsMarkdown,
   reportAsText,
   type Suite,
   type SuiteOptions,
@@ -25,7 +26,7 @@ const SUITES: Record<string, () => Promise<Suite>> = {
 export interface BenchOptions extends SuiteOptions {
   /** A name of SUITES, or "all". */
   suite: string;
-  output: 'table' | 'json';
+  output: 'table' | 'json' | 'markdown';
   /** Where the charts of the suite are written as SVG, if they are wanted. */
   plots?: string;
 }
@@ -39,7 +40,9 @@ export async function bench(options: BenchOptions): Promise<number> {
     reports.push(await suite(options));
   }
   if (options.plots !== undefined) draw(reports, options.plots);
-  const print = options.output === 'json' ? reportAsJson : reportAsText;
+  const print = { json: reportAsJson, markdown: reportAsMarkdown, table: reportAsText }[
+    options.output
+  ];
   process.stdout.write(reports.map(print).join('\n\n') + '\n');
   return 0;
 }

@@ -169,6 +169,29 @@ function targetLines(targets: readonly Target[]): string[] {
   return ['', ...lines];
 }
 
+/** The rows, and the targets below them, as tables for a page of the documentation. */
+export function reportAsMarkdown(report: Report): string {
+  const columns = [...new Set(report.rows.flatMap((row) => Object.keys(row.samples)))];
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const rule = (cells: readonly string[]): string => line(cells.map(() => '---'));
+  const head = [`\`${report.command}\``, ...columns, 'ratio'];
+  const rows = report.rows.map((row) => [
+    `${row.name}, ${row.unit}`,
+    ...columns.map((column) => cell(row.samples[column] ?? []).replace(/ {2}(.*)/, ' ($1)')),
+    ratio(row)?.toFixed(2) ?? '',
+  ]);
+  const lines = [line(head), rule(head), ...rows.map(line)];
+  if (report.targets === undefined || report.targets.length === 0) return lines.join('\n');
+  const targetHead = ['target', 'wanted', 'seen', ''];
+  const targets = report.targets.map((target) => [
+    target.name,
+    `${target.bound} ${short(target.wanted)} ${target.unit ?? ''}`.trimEnd(),
+    short(target.value),
+    isMet(target) ? 'met' : 'not met',
+  ]);
+  return [...lines, '', line(targetHead), rule(targetHead), ...targets.map(line)].join('\n');
+}
+
 /** Median, and the least and the most when there were several. */
 function cell(samples: readonly number[]): string {
   if (samples.length === 0) return '-';

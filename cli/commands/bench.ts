@@ -1,6 +1,6 @@
 /** `portfold bench`: measurements, each beside what it is compared with. */
-import type { Command } from 'commander';
-import { type Context, examples, tableOrJson, type Verbs } from '../context.ts';
+import { type Command, Option } from 'commander';
+import { type Context, examples, type Verbs } from '../context.ts';
 
 type BenchOptions = Parameters<Verbs['bench']>[0];
 
@@ -16,10 +16,14 @@ export function addBench(program: Command, context: Context): void {
     .option('--plots <folder>', 'write the charts of the suite there, as SVG')
     .option('--line <line>', 'datapath: address, map-e (the kernel encapsulates) or own')
     .option('--cases <list>', 'datapath, peers: what to measure, for instance tcp-out,udp64')
-    .option('--sessions <list>', 'datapath: sessions in the table beside the traffic, 0,250000')
+    .option('--sessions <list>', 'datapath, engine, table: sessions in the table, 0,250000')
     .option('--pairs <n>', 'how often everybody is measured, in turn')
     .option('--seconds <s>', 'how long each measurement takes')
-    .addOption(tableOrJson())
+    .addOption(
+      new Option('-o, --output <form>', 'form of the output')
+        .choices(['table', 'json', 'markdown'])
+        .default('table'),
+    )
     .addHelpText(
       'after',
       examples(
