@@ -217,6 +217,8 @@ async function runBed(bed: Bed, addon: string, reports: string, options: Options
   const stop = async (signal: NodeJS.Signals): Promise<void> => {
     const { code, stderr } = await gateway.process.stop(signal, END_TIMEOUT_MS);
     ends.push(`${signal} ${code}`);
+    // Undefined behaviour is reported there, and nowhere else.
+    assert.doesNotMatch(stderr, /runtime error:/);
     if (signal === 'SIGTERM') assert.ok([0, EXIT_REPORTED].includes(code), stderr);
   };
   try {
@@ -238,7 +240,9 @@ async function runBed(bed: Bed, addon: string, reports: string, options: Options
     await lab.gateway.ip([`link del ${TUN}`]);
     // Without its interface a gateway ends, and says so; what matters here is how.
     await until('the gateway to notice', () => !gateway.running, END_TIMEOUT_MS);
-    ends.push(`TUN taken away ${(await gateway.process.ended).code}`);
+    const { code, stderr } = await gateway.process.ended;
+    assert.doesNotMatch(stderr, /runtime error:/);
+    ends.push(`TUN taken away ${code}`);
     console.log(`${bed.name}: ${packets} packets at the TUN; ${ends.join(', ')}`);
     return packets;
   } finally {
