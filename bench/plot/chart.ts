@@ -77,7 +77,7 @@ function styleSheet(): string {
   return [
     'text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-size:16px;font-weight:600}',
     '.page{fill:#fff}.grid{stroke:#d0d7de}.axis{stroke:#57606a}',
-    'polyline{fill:none!important;stroke-width:2}.spread{stroke-width:1;opacity:.7}.bar{stroke:none}',
+    'polyline{stroke-width:2}.spread{stroke-width:1;opacity:.7}.bar{stroke:none}',
     '.whisker{stroke:#24292f;stroke-width:1}',
     colours(LIGHT),
     '@media(prefers-color-scheme:dark){text{fill:#e6edf3}.page{fill:#0d1117}.grid{stroke:#30363d}',

@@ -22,7 +22,7 @@ export function lineMarks(chart: Chart, scale: Scale): string[] {
     const places = samples.map((_, i) => i).filter((i) => samples[i].length > 0);
     const points = places.map((i) => `${figure(xs[i])},${figure(scale.at(median(samples[i])))}`);
     return [
-      `<polyline class="c${colour}" points="${points.join(' ')}"/>`,
+      `<polyline style="fill:none" class="c${colour}" points="${points.join(' ')}"/>`,
       ...places.flatMap((i) => [
         spread(xs[i], samples[i], scale, `spread c${colour}`),
         `<circle class="c${colour}" cx="${figure(xs[i])}" cy="${figure(scale.at(median(samples[i])))}" r="${POINT_RADIUS}"/>`,
