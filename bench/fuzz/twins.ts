@@ -27,6 +27,7 @@ import { factsOf, faultOf } from './judge.ts';
 import { mutate } from './mutate.ts';
 import { FuzzFailure, type FuzzOptions, type FuzzResult, hexDump } from './outcome.ts';
 import { damage, lossOf, snapshotOf } from './restart.ts';
+import { senderFault } from './sender-judge.ts';
 import { Traffic } from './traffic.ts';
 import {
   effective,
@@ -281,7 +282,12 @@ class Twins {
     if (wrong) this.fail(`${wrong}\n${hexDump(output)}`);
     if (isAppended) return;
     if (input !== UNKNOWN) this.compareEndpoints(input.bytes, output, verdict);
-    if (batch.length === 1) this.traffic.heard(output);
+    if (batch.length > 1) return;
+    // Behind others of a batch a session may have ended, and its 5-tuple be another's.
+    const { sessions } = this.worlds[0].table.parts;
+    const stranger = verdict !== ANSWERED && senderFault(sessions, input.bytes, output);
+    if (stranger) this.fail(`${stranger}\n${hexDump(output)}`);
+    this.traffic.heard(output);
   }
 
   private judgeTunnel(i: number, verdict: number, start: number, input: Input): void {

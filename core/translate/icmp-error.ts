@@ -144,7 +144,10 @@ export function errorOutbound(
   return FORWARDED;
 }
 
-/** The external port of a quoted packet that we delivered: by its session, else by the owner's mapping; -1 if there is neither. */
+/**
+ * The external port of a quoted packet that we delivered: by its session, else by the owner's mapping; -1 if there is neither. What
+ * comes in under the 5-tuple of a guest of the port is not delivered to its owner.
+ */
 function findQuotedInbound(ctx: Context, quote: number): number {
   const { bytes } = ctx.frames;
   const { sessions, mappings } = ctx.parts;
@@ -164,7 +167,10 @@ function findQuotedInbound(ctx: Context, quote: number): number {
   const session = sessions.findInternal(internal, remote, ports, protocol);
   if (session >= 0) return sessions.words[(session << SESSION_SHIFT) + S_EXTERNAL] >>> 16;
   const mapping = mappings.find(internal, internalPort, protocol);
-  return mapping >= 0 && mappings.isOwner(mapping) ? mappings.externalPort(mapping) : -1;
+  if (mapping < 0 || !mappings.isOwner(mapping)) return -1;
+  const externalPort = mappings.externalPort(mapping);
+  const external = (externalPort << 16) | (ctx.line.externalIndex << 8) | protocol;
+  return sessions.findExternal(external, remote, remotePort) < 0 ? externalPort : -1;
 }
 
 /** 0 if the error is sound and its quote is long enough; otherwise the verdict. */

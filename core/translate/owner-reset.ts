@@ -3,7 +3,8 @@
  *
  * A SYN from outside to a port that a host owns makes no session until the host agrees. When it refuses, its RST is translated by
  * the mapping alone, so that the remote learns of it at once; no session is made, and nothing is refreshed (RFC 7857 section 7.1). A
- * RST of anybody else is about a connection that the gateway does not know, and is dropped.
+ * RST of anybody else is about a connection that the gateway does not know, and is dropped; so is one under the 5-tuple of a guest of
+ * the port, whose connection it would end.
  */
 import { FRAME_LENGTH, FRAME_OFFLOAD } from '../frames.ts';
 import { Drop, FORWARDED } from '../verdict.ts';
@@ -40,6 +41,9 @@ export function resetWithoutSession(
     return ctx.drop(Drop.TcpWithoutSession);
 
   const externalPort = mappings.externalPort(mapping);
+  const external = (externalPort << 16) | (line.externalIndex << 8) | PROTOCOL_TCP;
+  if (parts.sessions.findExternal(external, destination, readU16(bytes, l4 + 2)) >= 0)
+    return ctx.drop(Drop.TcpWithoutSession);
   const address = addressDelta(source, line.externalAddress);
   const addressSum = fold(address);
   const fullSum = fold(address + wordDelta(internalPort, externalPort));
