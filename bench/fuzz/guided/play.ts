@@ -13,6 +13,7 @@ import { ANSWERED, COALESCE, ENCAPSULATE } from '../../../core/verdict.ts';
 import { headerBytes, i32, u16 } from '../build.ts';
 import { type Input, plain } from '../input.ts';
 import { type Facts, factsOf, faultOf } from '../judge.ts';
+import { senderFault } from '../sender-judge.ts';
 import { BR, CE, EXTERNAL, isInternal } from '../world.ts';
 import { type Case, inputOf } from './case.ts';
 import type { Core } from './load.ts';
@@ -174,7 +175,11 @@ export class Player {
     );
     if (fault !== undefined && !isAllowed(fault, judged, facts, line))
       throw new Fault(`it came out with ${fault}`);
-    if (verdict !== ANSWERED && input !== undefined) this.compareEndpoints(judged.bytes, output);
+    if (verdict === ANSWERED || input === undefined) return;
+    this.compareEndpoints(judged.bytes, output);
+    const { sessions } = table.parts;
+    const stranger = batch.length === 1 && senderFault(sessions, judged.bytes, output);
+    if (stranger) throw new Fault(stranger);
   }
 
   private checkOuter(at: number, output: Uint8Array): void {
