@@ -1,12 +1,15 @@
 /** The fuzzer of bench/fuzz in smoke size, and controls: it must notice what it is there for. */
 import assert from 'node:assert/strict';
 import { FuzzFailure } from '../../../bench/fuzz/outcome.ts';
+import { senderFault } from '../../../bench/fuzz/sender-judge.ts';
 import { fuzz } from '../../../bench/fuzz/twins.ts';
 import { Engine } from '../../../core/engine.ts';
 import { DESCRIPTOR_WORDS } from '../../../core/frames.ts';
 import { S_COMMIT, SESSION_WORDS } from '../../../core/table/arena.ts';
 import { NatTable } from '../../../core/table/nat-table.ts';
 import { ENCAPSULATE } from '../../../core/verdict.ts';
+import { Bench, endpoints } from '../../support/gateway.ts';
+import { error4, udp4 } from '../../support/packets.ts';
 
 const PACKETS = 17_000;
 /** A seed whose line encapsulates by itself. */
@@ -139,6 +142,27 @@ describe('the fuzzer notices', () => {
       () => assert.throws(() => fuzz({ seed: ENCAPSULATING, packets: PACKETS }), /outer header/),
     );
   }).timeout(30_000);
+
+  it('a packet and an ICMP error in the name of another', () => {
+    const [host, other, server] = ['192.168.1.11', '192.168.1.12', '198.51.100.9'];
+    const bench = new Bench();
+    const { sessions } = bench.table.parts;
+    const sent = udp4({ from: `${host}:5000`, to: `${server}:9` });
+    const left = bench.pass4(sent);
+    assert.equal(senderFault(sessions, sent, left), undefined);
+    const foreign = udp4({ from: `${other}:5000`, to: `${server}:9` });
+    assert.equal(senderFault(sessions, foreign, left), 'sent in the name of another');
+
+    const quoted = bench.pass4(udp4({ from: `${server}:9`, to: endpoints(left).from }));
+    const about = { from: host, to: server, type: 3, code: 3 };
+    const error = bench.pass4(error4({ ...about, quoted }));
+    assert.equal(senderFault(sessions, error4({ ...about, quoted }), error), undefined);
+    const foreigns = error4({
+      ...about,
+      quoted: udp4({ from: `${server}:9`, to: `${other}:5000` }),
+    });
+    assert.equal(senderFault(sessions, foreigns, error), 'an error about what another has got');
+  });
 
   for (const [name, message, spoil] of faults)
     it(name, () => {
