@@ -10,9 +10,8 @@
  *
  *   ICMPv6 error   outer: router → CE      quoted: CE → BR or neighbour, next header 4, then our IPv4 packet
  *
- * RFC 2473 section 8.3 (RFC 7597 section 8.2): the sender of the IPv4 packet is told by an ICMP error from the gateway. Packet Too Big
- * becomes 3/4 with the MTU less 40 if the packet had DF (below 1280 it is ignored, RFC 8201); hop limit, unreachable and parameter
- * problem become 3/1.
+ * RFC 2473 section 8.3 (RFC 7597 section 8.2): the sender of the IPv4 packet is told by an ICMP error from the gateway; of what, and with
+ * which MTU, tunnel-quote.ts says.
  *
  *   | IPv6 40 | ICMPv6 8 | IPv6 40 | IPv4 …              the IPv4 error is built in front of the quoted IPv4 packet
  *                        | IPv4 20 | ICMP 8 | IPv4 …
@@ -22,32 +21,24 @@ import { S_INTERNAL_ADDRESS, S_PORTS } from '../table/arena.ts';
 import { Counter } from '../table/counters.ts';
 import { SESSION_SHIFT } from '../table/sessions.ts';
 import { ANSWERED, Drop } from '../verdict.ts';
-import { readI32, readU16, writeI32 } from '../wire/bytes.ts';
-import { sumBytes } from '../wire/checksum.ts';
+import { readU16, writeI32 } from '../wire/bytes.ts';
 import {
   ICMP_CODE,
   ICMP_HEADER_BYTES,
   ICMP_ID,
   ICMP_TYPE,
   ICMP_UNREACHABLE,
-  UNREACHABLE_FRAGMENTATION_NEEDED,
-  UNREACHABLE_HOST,
 } from '../wire/icmp.ts';
 import {
   ICMPV6_HEADER_BYTES,
   ICMPV6_INFORMATIONAL_MIN,
-  ICMPV6_MTU,
-  ICMPV6_PACKET_TOO_BIG,
-  ICMPV6_PARAMETER_PROBLEM,
   ICMPV6_TYPE,
-  ICMPV6_UNREACHABLE,
+  isIcmpv6Sound,
 } from '../wire/icmpv6.ts';
-import { IPV4_FLAG_DF, IPV4_FRAGMENT, IPV4_SOURCE } from '../wire/ipv4.ts';
+import { IPV4_SOURCE } from '../wire/ipv4.ts';
 import {
-  IPV6_ADDRESS_BYTES,
   IPV6_DESTINATION,
   IPV6_HEADER_BYTES,
-  IPV6_MTU_MIN,
   IPV6_NEXT_HEADER,
   IPV6_PAYLOAD_LENGTH,
   IPV6_SOURCE,
@@ -61,6 +52,7 @@ import type { Context } from './context.ts';
 import { decapsulate, FROM_RELAY } from './encapsulate.ts';
 import { findQuotedOutbound, isQuoteSound, rewriteQuote } from './icmp-error.ts';
 import { reassemble } from './reassembly.ts';
+import { errorToTell, isTunnelHeader, SIZE_NOT_TOLD, TYPE_NOT_TOLD } from './tunnel-quote.ts';
 
 const QUOTE_BYTES_MAX = 548;
 
@@ -106,9 +98,7 @@ function isOurTunnelQuote(ctx: Context, quote: number, end: number): boolean {
   const { ceAddress, brAddress } = ctx.line;
   const outer = quote - IPV6_HEADER_BYTES;
   if (ceAddress === undefined || brAddress === undefined) return false;
-  if (bytes[outer] >>> 4 !== 6 || bytes[outer + IPV6_NEXT_HEADER] !== NEXT_HEADER_IPV4)
-    return false;
-  if (!ipv6AddressIs(bytes, outer + IPV6_SOURCE, ceAddress)) return false;
+  if (!isTunnelHeader(bytes, outer, ceAddress)) return false;
   const to = outer + IPV6_DESTINATION;
   return (
     ipv6AddressIs(bytes, to, brAddress) || ctx.mesh?.isDestination(bytes, to, quote, end) === true
@@ -127,19 +117,9 @@ function tellSender(
   const session = findQuotedOutbound(ctx, quote);
   if (session < 0) return ctx.drop(Drop.TunnelErrorWithoutSession);
 
-  let code = UNREACHABLE_HOST;
-  let mtu = 0;
-  const type = bytes[icmpv6 + ICMPV6_TYPE];
-  if (type === ICMPV6_PACKET_TOO_BIG) {
-    const outerMtu = readI32(bytes, icmpv6 + ICMPV6_MTU);
-    const hasDf = (readU16(bytes, quote + IPV4_FRAGMENT) & IPV4_FLAG_DF) !== 0;
-    if (outerMtu < IPV6_MTU_MIN || outerMtu > 0xffff || !hasDf)
-      return ctx.drop(Drop.TunnelPacketNotAccepted);
-    code = UNREACHABLE_FRAGMENTATION_NEEDED;
-    mtu = outerMtu - IPV6_HEADER_BYTES;
-  } else if (type < ICMPV6_UNREACHABLE || type > ICMPV6_PARAMETER_PROBLEM) {
-    return ctx.drop(Drop.IcmpTypeNotTranslated);
-  }
+  const told = errorToTell(bytes, icmpv6, quote);
+  if (told === SIZE_NOT_TOLD) return ctx.drop(Drop.TunnelPacketNotAccepted);
+  if (told === TYPE_NOT_TOLD) return ctx.drop(Drop.IcmpTypeNotTranslated);
 
   const { words } = ctx.parts.sessions;
   const s = session << SESSION_SHIFT;
@@ -150,21 +130,11 @@ function tellSender(
 
   const icmp = quote - ICMP_HEADER_BYTES;
   bytes[icmp + ICMP_TYPE] = ICMP_UNREACHABLE;
-  bytes[icmp + ICMP_CODE] = code;
-  writeI32(bytes, icmp + ICMP_ID, mtu);
+  bytes[icmp + ICMP_CODE] = told >> 16;
+  writeI32(bytes, icmp + ICMP_ID, told & 0xffff);
   rewriteQuote(bytes, quote, end, IPV4_SOURCE, internalAddress, words[s + S_PORTS] >>> 16, icmp);
   const quoted = Math.min(end - quote, QUOTE_BYTES_MAX);
   finishAnswer(ctx, descriptor, icmp, quoted, ctx.lans[lan].gatewayAddress, internalAddress);
   ctx.counters[Counter.IcmpErrorsTranslated]++;
   return ANSWERED;
 }
-
-/** True if the ICMPv6 checksum over pseudo header and message is right (RFC 4443 section 2.3). */
-export function isIcmpv6Sound(bytes: Uint8Array, at: number, icmpv6: number, end: number): boolean {
-  const length = end - icmpv6;
-  let sum = length + NEXT_HEADER_ICMPV6;
-  for (let i = 0; i < IPV6_ADDRESS_BYTES * 2; i += 2) sum += readU16(bytes, at + IPV6_SOURCE + i);
-  return sumBytes(bytes, icmpv6, length, sum) === 0xffff;
-}
-
-if (IPV6_DESTINATION !== IPV6_SOURCE + IPV6_ADDRESS_BYTES) throw new Error('addresses adjoin');
