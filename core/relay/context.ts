@@ -14,7 +14,7 @@ import type { CompleteChecksum } from '../translate/context.ts';
 import { makeOuterHeader } from '../translate/encapsulate.ts';
 import type { Cutting } from '../translate/fragments.ts';
 import { Reassembly } from '../translate/reassembly.ts';
-import { IPV6_ADDRESS_BYTES } from '../wire/ipv6.ts';
+import { IPV6_ADDRESS_BYTES, IPV6_DESTINATION, IPV6_HEADER_BYTES } from '../wire/ipv6.ts';
 import { RELAY_DROP_COUNT, RelayDrop } from './drops.ts';
 import { NOBODY, Owners } from './owners.ts';
 
@@ -61,8 +61,8 @@ export class RelayContext {
   readonly reassembly = new Reassembly();
   readonly completeChecksum: CompleteChecksum;
   readonly outerHeader: Uint8Array;
-  /** Address of the CE that `findOwner` found. */
-  readonly owner = new Uint8Array(IPV6_ADDRESS_BYTES);
+  /** Address of the CE that `findOwner` found: the destination in `outerHeader`. */
+  readonly owner: Uint8Array;
   private readonly owners: Owners;
   /** For packets that are cut to the tunnel's MTU. */
   readonly cutting: Cutting;
@@ -85,9 +85,8 @@ export class RelayContext {
     this.completeChecksum = completeChecksum;
     this.owners = new Owners(plan.rules, plan.iidFormat);
     this.sharing = plan.rules.map((rule) => rulePsidBits(rule) > 0);
-    // The destination is written per packet.
-    this.outerHeader = makeOuterHeader(new Uint8Array(IPV6_ADDRESS_BYTES), plan.address);
-    for (let i = 0; i < IPV6_ADDRESS_BYTES; i++) this.outerHeader[8 + i] = plan.address[i];
+    this.outerHeader = makeOuterHeader(plan.address, new Uint8Array(IPV6_ADDRESS_BYTES));
+    this.owner = this.outerHeader.subarray(IPV6_DESTINATION, IPV6_HEADER_BYTES);
     this.cutting = {
       frames,
       completeChecksum,

@@ -18,8 +18,8 @@ import {
   FRAME_VERDICT,
   GSO_NONE,
   GSO_UDP_L4,
-  VNET_HEADER_BYTES,
 } from '../frames.ts';
+import { putOuterHeader } from '../translate/encapsulate.ts';
 import { cutToMtu } from '../translate/fragments.ts';
 import { ENCAPSULATE, FORWARDED } from '../verdict.ts';
 import { readI32, readU16 } from '../wire/bytes.ts';
@@ -37,10 +37,8 @@ import {
   IPV4_OFFSET_BITS,
   IPV4_PROTOCOL,
   IPV4_SOURCE,
-  IPV4_TOS,
   ipv4HeaderBytes,
 } from '../wire/ipv4.ts';
-import { IPV6_ADDRESS_BYTES, IPV6_DESTINATION, IPV6_HEADER_BYTES } from '../wire/ipv6.ts';
 import { portOfDestination } from '../wire/ports.ts';
 import { tcpHeaderBytes } from '../wire/tcp.ts';
 import { UDP_HEADER_BYTES } from '../wire/udp.ts';
@@ -204,18 +202,8 @@ function fitsTunnel(
   return header + l4Bytes + (offload >>> 16) <= mtu;
 }
 
-/**
- * Prepares the outer header, to the CE that `findOwner` found, in front of the virtio header of the packet at `at`. The device fills in the
- * length; DSCP and ECN are copied (RFC 6040).
- */
+/** Prepares the outer header, to the CE that `findOwner` found; the device fills in the length. */
 export function encapsulate(ctx: RelayContext, at: number): number {
-  const { outerHeader, owner, frames } = ctx;
-  const { bytes } = frames;
-  const outer = at - VNET_HEADER_BYTES - IPV6_HEADER_BYTES;
-  for (let i = 0; i < IPV6_DESTINATION; i++) bytes[outer + i] = outerHeader[i];
-  for (let i = 0; i < IPV6_ADDRESS_BYTES; i++) bytes[outer + IPV6_DESTINATION + i] = owner[i];
-  const tos = bytes[at + IPV4_TOS];
-  bytes[outer] = 0x60 | (tos >> 4);
-  bytes[outer + 1] = (tos & 15) << 4;
+  putOuterHeader(ctx.frames.bytes, at, ctx.outerHeader);
   return ENCAPSULATE;
 }
