@@ -1,43 +1,25 @@
-/** The datapath worker as the main thread sees it: start it, change it, hear of its death, stop it. */
+/** The datapath worker as the main thread sees it: a thread that forwards, and that can be told of changes. */
 import { once } from 'node:events';
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { type WakeToken, wakeDevice } from '../../tun/native.ts';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { WorkerThread } from '../worker-thread.ts';
 import {
   CONTROL_CHANGES,
-  CONTROL_STOP,
   CONTROL_WORDS,
   type DatapathChange,
   type DatapathPlan,
   type WorkerReady,
 } from './plan.ts';
 
-/** A worker that does not end within this time is terminated. */
-const STOP_MILLISECONDS_MAX = 2000;
 /** A worker that does not take a change within this time is taken for dead. */
 const CHANGE_MILLISECONDS_MAX = 5000;
 
 export class Datapath {
-  private readonly worker: Worker;
-  private readonly control: Int32Array;
+  private readonly thread: WorkerThread<WorkerReady>;
   private readonly changes: MessagePort;
-  private readonly wakeToken: WakeToken;
-  private readonly ended: Promise<void>;
-  private isStopping = false;
-  /** What the worker said when it was ready. */
-  readonly ready: WorkerReady;
 
-  private constructor(
-    worker: Worker,
-    control: Int32Array,
-    changes: MessagePort,
-    ready: WorkerReady,
-  ) {
-    this.worker = worker;
-    this.control = control;
+  private constructor(thread: WorkerThread<WorkerReady>, changes: MessagePort) {
+    this.thread = thread;
     this.changes = changes;
-    this.wakeToken = ready.wakeToken as WakeToken;
-    this.ready = ready;
-    this.ended = new Promise((resolve) => worker.once('exit', () => resolve()));
   }
 
   /**
@@ -48,27 +30,22 @@ export class Datapath {
     plan: Omit<DatapathPlan, 'control' | 'changes'>,
     onDeath: (error: Error) => void,
   ): Promise<Datapath> {
-    const control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
     const { port1, port2 } = new MessageChannel();
-    const importer = process.env.PORTFOLD_WORKER_IMPORT;
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    const worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), {
-      workerData: { ...plan, control: control.buffer, changes: port2 },
-      transferList: [port2],
-      ...(importer ? { execArgv: ['--import', importer] } : {}),
-    });
-    const ready = await new Promise<WorkerReady>((resolve, reject) => {
-      worker.once('message', resolve);
-      worker.once('error', reject);
-      worker.once('exit', (code) => reject(new Error(`the datapath ended at its start (${code})`)));
-    });
-    worker.removeAllListeners();
-    const datapath = new Datapath(worker, control, port1, ready);
-    worker.once('error', (error: Error) => onDeath(error));
-    worker.once('exit', () => {
-      if (!datapath.isStopping) onDeath(new Error('the datapath thread ended by itself'));
-    });
-    return datapath;
+    const control = new SharedArrayBuffer(CONTROL_WORDS * 4);
+    const whole: DatapathPlan = { ...plan, control, changes: port2 };
+    const thread = await WorkerThread.start<WorkerReady>(
+      'datapath',
+      import.meta.url,
+      whole,
+      [port2],
+      onDeath,
+    );
+    return new Datapath(thread, port1);
+  }
+
+  /** What the worker said when it was ready. */
+  get ready(): WorkerReady {
+    return this.thread.ready;
   }
 
   /** Puts another policy and other LANs in force between two batches; resolves when they are. One change at a time. */
@@ -76,19 +53,14 @@ export class Datapath {
     const signal = AbortSignal.timeout(CHANGE_MILLISECONDS_MAX);
     const changed = once(this.changes, 'message', { signal });
     this.changes.postMessage(change);
-    Atomics.add(this.control, CONTROL_CHANGES, 1);
-    wakeDevice(this.wakeToken);
+    Atomics.add(this.thread.control, CONTROL_CHANGES, 1);
+    this.thread.wake();
     await changed;
   }
 
   /** Ends the loop after the batch in hand. */
   async stop(): Promise<void> {
-    this.isStopping = true;
-    Atomics.store(this.control, CONTROL_STOP, 1);
-    wakeDevice(this.wakeToken);
-    const timer = setTimeout(() => void this.worker.terminate(), STOP_MILLISECONDS_MAX);
-    await this.ended;
-    clearTimeout(timer);
+    await this.thread.stop();
     this.changes.close();
   }
 }
