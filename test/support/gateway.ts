@@ -1,6 +1,6 @@
 /** An engine over plain memory, with packets in and packets out: what unit tests of the translation stand on. */
 import { Engine } from '../../core/engine.ts';
-import { Frames, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/frames.ts';
+import { DESCRIPTOR_WORDS, Frames, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/frames.ts';
 import type { Policy } from '../../core/policy.ts';
 import { Arena, arenaBytes } from '../../core/table/arena.ts';
 import { COUNTER_DROPS } from '../../core/table/counters.ts';
@@ -13,6 +13,7 @@ import { Drop } from '../../core/verdict.ts';
 import { writeU16 } from '../../core/wire/bytes.ts';
 import { sumBytes } from '../../core/wire/checksum.ts';
 import { formatIpv4, parseIpv4 } from '../../core/wire/ipv4.ts';
+import { IPV6_HEADER_BYTES } from '../../core/wire/ipv6.ts';
 import { standardPolicy } from '../../policies/standard.ts';
 
 export const EXTERNAL = '203.0.113.5';
@@ -157,6 +158,17 @@ export class Bench {
   dropCount(reason: keyof typeof Drop): number {
     return this.table.parts.counters[COUNTER_DROPS + Drop[reason]];
   }
+}
+
+/** The verdicts of the whole batch, appended frames included. */
+export const verdicts = ({ frames }: Bench): number[] =>
+  Array.from({ length: frames.count }, (_, i) => frames.descriptors[i * DESCRIPTOR_WORDS + 3]);
+
+/** The outer IPv6 header that stands in front of frame `index`. */
+export function outerOf({ frames }: Bench, index = 0): Uint8Array {
+  const { bytes, descriptors } = frames;
+  const end = descriptors[index * DESCRIPTOR_WORDS] - VNET_HEADER_BYTES;
+  return bytes.slice(end - IPV6_HEADER_BYTES, end);
 }
 
 const readAddress = (p: Uint8Array, at: number): number =>

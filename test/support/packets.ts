@@ -146,6 +146,15 @@ export function checksumProblems(packet: Uint8Array): string[] {
   return problems;
 }
 
+/** The packet with another DSCP and ECN, and the header checksum that goes with it. */
+export function withTos(packet: Uint8Array, tos: number): Uint8Array {
+  const copy = packet.slice();
+  copy[1] = tos;
+  writeU16(copy, 10, 0);
+  writeU16(copy, 10, ~sumBytes(copy, 0, (copy[0] & 15) * 4) & 0xffff);
+  return copy;
+}
+
 /** The fragments of a packet for an MTU, first one first. */
 export function cutPacket(packet: Uint8Array, mtu: number): Uint8Array[] {
   const header = (packet[0] & 15) * 4;

@@ -3,8 +3,7 @@ import assert from 'node:assert/strict';
 import { RelayCounter } from '../../../core/relay/context.ts';
 import type { RelayDrop } from '../../../core/relay/drops.ts';
 import { ANSWERED, COALESCE, ENCAPSULATE } from '../../../core/verdict.ts';
-import { readI32, readU16, writeU16 } from '../../../core/wire/bytes.ts';
-import { sumBytes } from '../../../core/wire/checksum.ts';
+import { readI32, readU16 } from '../../../core/wire/bytes.ts';
 import { parseIpv6 } from '../../../gateway/config/addresses.ts';
 import {
   ACK,
@@ -17,6 +16,7 @@ import {
   SYN,
   tcp4,
   udp4,
+  withTos,
 } from '../../support/packets.ts';
 import { icmpv6, icmpv6Sum, RELAY_IPV4, RelayBench } from '../../support/relay.ts';
 import { BR, inTunnel, STRANGER, tunnelFragments } from '../../support/tunnel.ts';
@@ -38,14 +38,6 @@ const WHOLE = '198.18.7.5:53';
 
 const fromCe = (packet: Uint8Array, from = CE_A, change: object = {}): Uint8Array =>
   inTunnel(packet, { from, to: BR, ...change });
-
-function withTos(packet: Uint8Array, tos: number): Uint8Array {
-  const copy = packet.slice();
-  copy[1] = tos;
-  writeU16(copy, 10, 0);
-  writeU16(copy, 10, ~sumBytes(copy, 0, (copy[0] & 15) * 4) & 0xffff);
-  return copy;
-}
 
 /** The packet in the tunnel, after a look at its outer header. */
 function inside(packet: Uint8Array, to: Uint8Array): Uint8Array {

@@ -1,11 +1,10 @@
 /** IPv4 put into IPv6 and taken out again by the engine, as far as it is the engine's: the addon's part is in test/tun/segment.test.ts. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { DESCRIPTOR_WORDS, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../../core/frames.ts';
+import { HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../../core/frames.ts';
 import { ANSWERED, COALESCE, ENCAPSULATE, FORWARDED } from '../../../core/verdict.ts';
 import { writeU16 } from '../../../core/wire/bytes.ts';
-import { sumBytes } from '../../../core/wire/checksum.ts';
-import { Bench, EXTERNAL, endpoints } from '../../support/gateway.ts';
+import { Bench, EXTERNAL, endpoints, outerOf, verdicts } from '../../support/gateway.ts';
 import {
   ACK,
   checksumProblems,
@@ -15,6 +14,7 @@ import {
   SYN,
   tcp4,
   udp4,
+  withTos,
 } from '../../support/packets.ts';
 import { BR, CE, inTunnel, OWN_TUNNEL, STRANGER } from '../../support/tunnel.ts';
 
@@ -26,27 +26,6 @@ const own = (): Bench => new Bench({ line: OWN_TUNNEL });
 /** The same gateway where the kernel encapsulates: what is inside the tunnel must be the same. */
 const kernels = (): Bench =>
   new Bench({ line: { ceAddress: CE, brAddress: BR, encapsulatesHere: false } });
-
-const verdicts = (bench: Bench): number[] =>
-  Array.from(
-    { length: bench.frames.count },
-    (_, i) => bench.frames.descriptors[i * DESCRIPTOR_WORDS + 3],
-  );
-
-/** The outer header that stands in front of frame `index`. */
-function outerOf(bench: Bench, index = 0): Uint8Array {
-  const { bytes, descriptors } = bench.frames;
-  const end = descriptors[index * DESCRIPTOR_WORDS] - VNET_HEADER_BYTES;
-  return bytes.slice(end - OUTER_BYTES, end);
-}
-
-function withTos(packet: Uint8Array, tos: number): Uint8Array {
-  const copy = packet.slice();
-  copy[1] = tos;
-  writeU16(copy, 10, 0);
-  writeU16(copy, 10, ~sumBytes(copy, 0, (copy[0] & 15) * 4) & 0xffff);
-  return copy;
-}
 
 const query = (change: object = {}): Uint8Array =>
   udp4({ from: `${HOST}:5000`, to: `${SERVER}:9`, ...change });

@@ -6,7 +6,7 @@ import { Mesh } from '../../../core/translate/mesh.ts';
 import { ANSWERED, COALESCE, ENCAPSULATE, FORWARDED } from '../../../core/verdict.ts';
 import { writeI32, writeU16 } from '../../../core/wire/bytes.ts';
 import { sumBytes } from '../../../core/wire/checksum.ts';
-import { Bench, EXTERNAL, endpoints } from '../../support/gateway.ts';
+import { Bench, EXTERNAL, endpoints, outerOf, verdicts } from '../../support/gateway.ts';
 import {
   ceOf,
   endpointOf,
@@ -50,19 +50,6 @@ const KINDS = [
 ] as const;
 
 const meshed = (): Bench => new Bench({ line: MESH_LINE });
-
-const verdicts = (bench: Bench): number[] =>
-  Array.from(
-    { length: bench.frames.count },
-    (_, i) => bench.frames.descriptors[i * DESCRIPTOR_WORDS + 3],
-  );
-
-/** The outer header in front of the first frame. */
-function outerOf(bench: Bench): Uint8Array {
-  const { bytes, descriptors } = bench.frames;
-  const end = descriptors[0] - VNET_HEADER_BYTES;
-  return bytes.slice(end - 40, end);
-}
 
 const outerDestination = (bench: Bench): Uint8Array => outerOf(bench).slice(24);
 
