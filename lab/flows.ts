@@ -11,8 +11,8 @@ import type { Background, Namespace } from './netns.ts';
 import { builtProgram } from './programs.ts';
 import { LOAD_NETWORK_FIRST, REMOTES_FIRST } from './topology.ts';
 
-export interface FlowsOptions {
-  flows: number;
+/** Between whom the load goes: every run that has many endpoints takes it. */
+interface Spread {
   /** Internal addresses that the flows are spread over; the source ports follow from it. */
   addresses: number;
   remotes: number;
@@ -20,6 +20,10 @@ export interface FlowsOptions {
   from?: string;
   to?: string;
   port?: number;
+}
+
+export interface FlowsOptions extends Spread {
+  flows: number;
   sourcePort?: number;
   remotesPerEndpoint?: number;
   rounds?: number;
@@ -61,13 +65,8 @@ export interface FlowsResult {
   refusalSlowestMs: number;
 }
 
-export interface HoldOptions {
+export interface HoldOptions extends Spread {
   connections: number;
-  addresses: number;
-  remotes: number;
-  from?: string;
-  to?: string;
-  port?: number;
   processes?: number;
   ratePerSecond?: number;
   holdSeconds?: number;
@@ -114,11 +113,7 @@ export async function startSink(
 export async function udpFlows(namespace: Namespace, options: FlowsOptions): Promise<FlowsResult> {
   const words = {
     flows: options.flows,
-    from: options.from ?? LOAD_NETWORK_FIRST,
-    addresses: options.addresses,
-    to: options.to ?? REMOTES_FIRST,
-    remotes: options.remotes,
-    port: options.port,
+    ...spreadWords(options),
     'source-port': options.sourcePort,
     'remotes-per-endpoint': options.remotesPerEndpoint,
     rounds: options.rounds,
@@ -146,11 +141,7 @@ export function flowsText(result: FlowsResult): string {
 export async function tcpHold(namespace: Namespace, options: HoldOptions): Promise<HoldResult> {
   const words = {
     connections: options.connections,
-    from: options.from ?? LOAD_NETWORK_FIRST,
-    addresses: options.addresses,
-    to: options.to ?? REMOTES_FIRST,
-    remotes: options.remotes,
-    port: options.port,
+    ...spreadWords(options),
     processes: options.processes,
     rate: options.ratePerSecond,
     hold: options.holdSeconds,
@@ -178,13 +169,8 @@ export interface RateResult {
   perSecond: number;
 }
 
-export interface SpreadOptions {
+export interface SpreadOptions extends Spread {
   flows: number;
-  addresses: number;
-  remotes: number;
-  from?: string;
-  to?: string;
-  port?: number;
   sourcePort?: number;
   bytes?: number;
   seconds: number;
@@ -198,11 +184,7 @@ export async function udpSpread(
 ): Promise<RateResult & { sent: number }> {
   const words = {
     flows: options.flows,
-    from: options.from ?? LOAD_NETWORK_FIRST,
-    addresses: options.addresses,
-    to: options.to ?? REMOTES_FIRST,
-    remotes: options.remotes,
-    port: options.port,
+    ...spreadWords(options),
     'source-port': options.sourcePort,
     bytes: options.bytes,
     seconds: options.seconds,
@@ -252,6 +234,14 @@ export async function udpRtt(
 }
 
 type Words = Record<string, string | number | undefined>;
+
+const spreadWords = ({ from, addresses, to, remotes, port }: Spread): Words => ({
+  from: from ?? LOAD_NETWORK_FIRST,
+  addresses,
+  to: to ?? REMOTES_FIRST,
+  remotes,
+  port,
+});
 
 function wordsOf(options: Words): string[] {
   return Object.entries(options).flatMap(([name, value]) =>
