@@ -78,7 +78,7 @@ export function psidPorts(): number[] {
   return ports;
 }
 
-const range = (first: number, count: number): number[] =>
+export const range = (first: number, count: number): number[] =>
   Array.from({ length: count }, (_, i) => first + i);
 
 const HOST_CHOICES = ['few', 'few', 'few', 'few', 'many', 'one'] as const;
@@ -134,7 +134,7 @@ export interface Placed {
 }
 
 /** What the addon does in C: sums from `start` to the end of the packet, if the field lies inside. */
-function complete(
+export function complete(
   bytes: Uint8Array,
   ip: number,
   start: number,

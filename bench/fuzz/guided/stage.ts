@@ -5,10 +5,17 @@
  * All stages of one build share the bytes of a batch: only one of them plays at a time.
  */
 import { DESCRIPTOR_WORDS, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../../core/frames.ts';
-import { put16, sum } from '../build.ts';
 import { Dice } from '../dice.ts';
 import type { Input } from '../input.ts';
-import { chooseVariant, EXTERNAL, LANS, psidPorts, type Variant } from '../world.ts';
+import {
+  chooseVariant,
+  complete,
+  EXTERNAL,
+  LANS,
+  psidPorts,
+  range,
+  type Variant,
+} from '../world.ts';
 import type { Core } from './load.ts';
 import { Snapshot } from './snapshot.ts';
 
@@ -26,9 +33,6 @@ const STORE_BYTES = 1 << 19;
 export type Frames = InstanceType<Core['Frames']>;
 type Table = InstanceType<Core['NatTable']>;
 
-const range = (first: number, count: number): number[] =>
-  Array.from({ length: count }, (_, i) => first + i);
-
 /** Line and tables of a number from 0 to VARIANTS - 1: those of the random fuzzer's worlds, with fewer ports and records. */
 export function variantOf(number: number): Variant {
   const dice = new Dice(number ^ 0x47554944);
@@ -40,20 +44,6 @@ export function variantOf(number: number): Variant {
     preset: dice.chance(75) ? 'home' : 'rfc',
     refuses: false,
   };
-}
-
-/** What the addon does in C: sums from `start` to the end of the packet, if the field lies inside. */
-function complete(
-  bytes: Uint8Array,
-  ip: number,
-  start: number,
-  offset: number,
-  length: number,
-): boolean {
-  if (start + offset + 2 > length) return false;
-  const value = ~sum(bytes, ip + start, ip + length) & 0xffff;
-  put16(bytes, ip + start + offset, value === 0 && offset === 6 ? 0xffff : value);
-  return true;
 }
 
 export function makeFrames(core: Core, fill: number): Frames {
