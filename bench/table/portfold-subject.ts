@@ -28,7 +28,7 @@ export class PortfoldSubject implements Subject {
     for (let n = 0; n < this.work.sessions; n++) this.open(n);
   }
 
-  /** Writes a record as nat-table.ts does, and links it. */
+  /** Writes a record as `take` and `commit` do, and links it. */
   private open(n: number): void {
     const { sessions } = this;
     const { words } = sessions;

@@ -1,20 +1,16 @@
 /**
- * The session table of one worker: makes and ends sessions, keeps the tables consistent, sweeps what has been idle too long.
+ * The session table of one worker: makes and ends sessions, and keeps the tables consistent. What has been idle too long: sweep.ts.
  *
  * What a session touches when it is made, and gives back when it ends:
  *
  *   session record + two index entries  →  mapping (sessions)  →  host (sessions, mappings, owned ports)
  *                                       →  remote (count, row bit)
  *                                       →  port (sessions, owner)          →  permit, on an owned port
- *
- * There is no timer wheel: `advance` visits `capacity x elapsed / 1 s` records in order and ends those whose class timer has run out.
- * Five nanoseconds a record; nothing to link or to rebuild, and a policy may change every timer at once.
  */
 import { DECISION_CLASS_MASK, DECISION_PEER, type Policy } from '../policy.ts';
 import { Flag, State, TICK_MS } from '../state.ts';
 import { Drop } from '../verdict.ts';
-import { addressDelta, fold, wordDelta } from '../wire/checksum.ts';
-import { PROTOCOL_ICMP, PROTOCOL_TCP } from '../wire/ipv4.ts';
+import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import { Allocator } from './allocate.ts';
 import {
   H_TICK,
@@ -23,14 +19,8 @@ import {
   S_BYTES_IN,
   S_BYTES_OUT,
   S_COMMIT,
-  S_CREATED,
-  S_DELTAS,
   S_EXTERNAL,
-  S_INTERNAL_ADDRESS,
-  S_LAST_SEEN,
   S_MAPPING,
-  S_OVERRIDE,
-  S_PORTS,
   S_REMOTE,
   S_REMOTE_ADDRESS,
 } from './arena.ts';
@@ -42,11 +32,7 @@ import type { TableParts } from './parts.ts';
 import { PROTOCOLS, protocolIndexOf } from './protocols.ts';
 import { type Restored, restore } from './restore.ts';
 import { SESSION_SHIFT } from './sessions.ts';
-
-/** The whole table is swept once in this time. */
-const SWEEP_MS = 1000;
-/** Records visited in one call at most, so that a late call never delays packets by more than a millisecond or two. */
-const SWEEP_RECORDS_MAX = 1 << 18;
+import { Sweep } from './sweep.ts';
 
 export class NatTable {
   readonly parts: TableParts;
@@ -57,17 +43,17 @@ export class NatTable {
   /** Sessions now, by protocol index. */
   readonly sessionsNow = new Int32Array(PROTOCOLS);
   private readonly epochMs: number;
-  private sweptMs: number;
-  private cursor = 0;
+  private readonly sweep: Sweep;
 
   /** @param nowMs boot-time clock */
   constructor(parts: TableParts, policy: Policy, nowMs: number) {
     this.parts = parts;
     this.policy = policy;
     this.epochMs = parts.arena.epochMs;
-    this.sweptMs = nowMs;
     this.setClock(nowMs);
-    this.allocator = new Allocator(parts, policy, (session) => this.end(session));
+    const end = (session: number): void => this.end(session);
+    this.sweep = new Sweep(parts.sessions, nowMs, end);
+    this.allocator = new Allocator(parts, policy, end);
   }
 
   /** Takes over the records that lie in the arena. Once, before the first packet. */
@@ -189,7 +175,7 @@ export class NatTable {
       hosts.words[(host << HOST_SHIFT) + HOST_OWNED]++;
     }
 
-    const session = this.write(
+    const session = sessions.take(
       internalAddress,
       internalPort,
       remoteAddress,
@@ -199,15 +185,16 @@ export class NatTable {
       (port << 16) | low,
       mapping,
       remote,
+      tick,
     );
     const owner = ports.owner(group, number);
     let flags = allocator.diverted ? Flag.Diverted : 0;
     if (owner === mapping) {
       if (this.parts.permits.add(mapping, remoteAddress)) flags |= Flag.Permit;
     } else if (owner >= 0) flags |= Flag.GuestOfOwned;
-    this.commit(session, sessionClass, firstState(protocol), flags);
+    sessions.commit(session, sessionClass, firstState(protocol), flags);
 
-    this.parts.sessions.link(session);
+    sessions.link(session);
     this.account(session, number, group, mapping, host, remote, 1);
     this.fillRow(remote, remoteAddress, remotePort, low, number);
     if (allocator.unowned)
@@ -223,47 +210,6 @@ export class NatTable {
     this.parts.counters[Counter.SessionsCreated]++;
     if (allocator.diverted) this.parts.counters[Counter.SessionsDiverted]++;
     return session;
-  }
-
-  /** Fills in a record but for its commit word. */
-  private write(
-    internalAddress: number,
-    internalPort: number,
-    remoteAddress: number,
-    remotePort: number,
-    protocol: number,
-    externalAddress: number,
-    external: number,
-    mapping: number,
-    remote: number,
-  ): number {
-    const { sessions } = this.parts;
-    const { words } = sessions;
-    const session = sessions.free.take();
-    const at = session << SESSION_SHIFT;
-    const portDelta = wordDelta(internalPort, external >>> 16);
-    const address = addressDelta(internalAddress, externalAddress);
-    // ICMP has no pseudo header: its checksum feels the identifier only.
-    const full = protocol === PROTOCOL_ICMP ? portDelta : address + portDelta;
-    words[at + S_INTERNAL_ADDRESS] = internalAddress;
-    words[at + S_REMOTE_ADDRESS] = remoteAddress;
-    words[at + S_PORTS] = (internalPort << 16) | remotePort;
-    words[at + S_EXTERNAL] = external;
-    words[at + S_DELTAS] = (fold(address) << 16) | fold(full);
-    words[at + S_LAST_SEEN] = this.tick;
-    words[at + S_MAPPING] = mapping;
-    words[at + S_REMOTE] = remote;
-    words[at + S_CREATED] = this.tick;
-    words.fill(0, at + S_CREATED + 1, at + S_OVERRIDE + 1);
-    return session;
-  }
-
-  /** Writes the commit word with the next generation. */
-  private commit(session: number, sessionClass: number, state: number, flags: number): void {
-    const { words } = this.parts.sessions;
-    const at = (session << SESSION_SHIFT) + S_COMMIT;
-    const generation = (words[at] >>> 24) + 1;
-    Atomics.store(words, at, (generation << 24) | (flags << 12) | (sessionClass << 6) | state);
   }
 
   /** Adds a session to, or takes it from, everything that counts it. */
@@ -383,38 +329,9 @@ export class NatTable {
   /** Sweeps a share of the table in proportion to the time since the last call, and publishes the counts. */
   advance(nowMs: number): void {
     this.setClock(nowMs);
-    const { sessions, rowBuilder } = this.parts;
-    // A clock that was set back must not stop the sweep until it has caught up.
-    if (nowMs < this.sweptMs) this.sweptMs = nowMs;
-    const elapsed = nowMs - this.sweptMs;
-    const due = Math.floor((sessions.capacity * elapsed) / SWEEP_MS);
-    if (due >= 1) {
-      this.sweptMs = nowMs;
-      this.sweep(Math.min(due, sessions.capacity, SWEEP_RECORDS_MAX));
-    }
-    rowBuilder.advance();
+    this.sweep.advance(nowMs, this.tick, this.policy.timers);
+    this.parts.rowBuilder.advance();
     this.publish();
-  }
-
-  private sweep(records: number): void {
-    const { sessions } = this.parts;
-    const { words, capacity } = sessions;
-    const { timers } = this.policy;
-    const { tick } = this;
-    let session = this.cursor;
-    for (let i = 0; i < records; i++) {
-      const at = session << SESSION_SHIFT;
-      const commit = words[at + S_COMMIT];
-      if ((commit & 63) !== State.Free) {
-        const override = words[at + S_OVERRIDE] >>> 16;
-        const limit = override !== 0 ? override : timers[commit & 0xfff];
-        const idle = tick - words[at + S_LAST_SEEN];
-        if (idle > limit) this.end(session);
-        else if (idle < 0) words[at + S_LAST_SEEN] = tick;
-      }
-      session = session + 1 === capacity ? 0 : session + 1;
-    }
-    this.cursor = session;
   }
 
   private publish(): void {

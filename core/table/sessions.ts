@@ -4,12 +4,20 @@
  * An established packet costs two cache misses here: the slot of one index, and the record, whose one line holds every word that the
  * packet reads or writes.
  */
+import { addressDelta, fold, wordDelta } from '../wire/checksum.ts';
+import { PROTOCOL_ICMP } from '../wire/ipv4.ts';
 import {
   type Arena,
   S_COMMIT,
+  S_CREATED,
+  S_DELTAS,
   S_EXTERNAL,
   S_INTERNAL_ADDRESS,
+  S_LAST_SEEN,
+  S_MAPPING,
+  S_OVERRIDE,
   S_PORTS,
+  S_REMOTE,
   S_REMOTE_ADDRESS,
 } from './arena.ts';
 import { FreeList } from './free-list.ts';
@@ -90,6 +98,50 @@ export class Sessions {
       )
         return session;
     }
+  }
+
+  /**
+   * Takes a free record, of which there must be one, and fills it in but for its commit word.
+   * @param external as in word 3; @param externalAddress the address that its index stands for
+   */
+  take(
+    internalAddress: number,
+    internalPort: number,
+    remoteAddress: number,
+    remotePort: number,
+    protocol: number,
+    externalAddress: number,
+    external: number,
+    mapping: number,
+    remote: number,
+    tick: number,
+  ): number {
+    const { words } = this;
+    const session = this.free.take();
+    const at = session << SESSION_SHIFT;
+    const portDelta = wordDelta(internalPort, external >>> 16);
+    const address = addressDelta(internalAddress, externalAddress);
+    // ICMP has no pseudo header: its checksum feels the identifier only.
+    const full = protocol === PROTOCOL_ICMP ? portDelta : address + portDelta;
+    words[at + S_INTERNAL_ADDRESS] = internalAddress;
+    words[at + S_REMOTE_ADDRESS] = remoteAddress;
+    words[at + S_PORTS] = (internalPort << 16) | remotePort;
+    words[at + S_EXTERNAL] = external;
+    words[at + S_DELTAS] = (fold(address) << 16) | fold(full);
+    words[at + S_LAST_SEEN] = tick;
+    words[at + S_MAPPING] = mapping;
+    words[at + S_REMOTE] = remote;
+    words[at + S_CREATED] = tick;
+    words.fill(0, at + S_CREATED + 1, at + S_OVERRIDE + 1);
+    return session;
+  }
+
+  /** Writes the commit word with the next generation. */
+  commit(session: number, sessionClass: number, state: number, flags: number): void {
+    const { words } = this;
+    const at = (session << SESSION_SHIFT) + S_COMMIT;
+    const generation = (words[at] >>> 24) + 1;
+    Atomics.store(words, at, (generation << 24) | (flags << 12) | (sessionClass << 6) | state);
   }
 
   /** Enters a written record into both indexes. */
