@@ -1,6 +1,9 @@
 /**
  * Our own nftables table, `inet portfold`. Others' tables are never touched.
  *
+ *   prerouting   TUN ─► from_tun    WAN ─► from_wan    LAN ─► from_lan    (others' interfaces: nothing)
+ *   forward      from or to the TUN: passes    the rest: the belt
+ *
  * - notrack: conntrack would hold two entries for each flow (before and after translation) and
  *   fill. Flows of the gateway itself stay tracked, since a stateful input chain of the host must
  *   know their answers. What is not tracked is also safe from a second translation by others.
@@ -11,7 +14,13 @@
  * - Fragments of the tunnel are marked: the kernel would decapsulate the first one, and lose the others.
  * - Where the host did not forward from the line before, packets to LAN addresses stay out:
  *   Portfold opened that door for the TUN alone.
+ *
+ * Every packet pays for these rules twice, before and after the TUN, and a packet from the TUN in the
+ * datapath's own thread: write() runs the kernel's forwarding. So each is told by its interface first,
+ * the TUN before all others, and then meets only the rules of its own way. To compare a name is
+ * dear (the kernel copies it for each comparison), to look up a route is dearer (`fib`).
  */
+import { containsNetwork, parseNetwork } from './ipv4.ts';
 import type { LanNetwork } from './networks.ts';
 import { MARK } from './numbers.ts';
 import type { HostItem } from './plan.ts';
@@ -22,28 +31,22 @@ import type { AddressLineHost, HostRequest } from './types.ts';
 export const NFT_TABLE = 'portfold';
 export const FIREWALL_ID = 'nftables table';
 
+/** So many comparisons one by one cost less than one look-up in a set of networks, a tree. */
+const NETWORKS_COMPARED_MAX = 4;
+
 export function nftRules(
   request: HostRequest,
   networks: LanNetwork[],
   closeInbound: boolean,
   shared: AddressLineHost | undefined,
 ): HostItem {
-  const { tun, line } = request;
-  const wan = quote(line.interface);
-  const names = new Set(request.lans.flatMap((lan) => lan.interfaces));
-  const lans = `{ ${[...names].map(quote).join(', ')} }`;
-  const kept = [...new Set(networks.map((entry) => entry.network))];
-  const outer = line.type === 'map-e' ? tunnelRules(wan, line.ceAddress) : [];
-  const ours =
-    shared === undefined
-      ? [`iifname ${wan} ip daddr ${line.externalAddress} notrack`]
-      : markingRules(
-          `{ ${[line.interface, ...names].map(quote).join(', ')} }`,
-          line.externalAddress,
-        );
-  const inbound = closeInbound
-    ? kept.map((network) => `iifname ${wan} oifname ${lans} ip daddr ${network} counter drop`)
-    : [];
+  const { line } = request;
+  const [tun, wan] = [request.tun, line.interface].map(quote);
+  const lans = [...new Set(request.lans.flatMap((lan) => lan.interfaces))].map(quote);
+  const lan = `{ ${lans.join(', ')} }`;
+  const inside = widest(networks.map((entry) => entry.network));
+  const mark = shared === undefined ? [] : markingRules(line.externalAddress);
+  const ways = [`${wan} : goto from_wan`, ...lans.map((name) => `${name} : goto from_lan`)];
 
   // `add` and `delete` first make the replacement one transaction, whether or not the table exists.
   const script = [
@@ -51,22 +54,33 @@ export function nftRules(
     `delete table inet ${NFT_TABLE}`,
     `table inet ${NFT_TABLE} {`,
     ...(shared === undefined ? [] : markingChains(shared.ports)),
-    '  chain prerouting {',
-    '    type filter hook prerouting priority raw; policy accept;',
-    ...indent([
-      `iifname ${quote(tun)} fib daddr type local accept`,
-      `iifname ${quote(tun)} notrack`,
-      ...ours,
-      ...outer,
-      ...kept.map((network) => `iifname ${lans} ip daddr ${network} accept`),
-      `iifname ${lans} fib daddr type { local, broadcast, multicast } accept`,
-      `iifname ${lans} meta protocol ip notrack`,
+    ...chain('perhaps_local', perhapsLocal),
+    ...chain('from_tun', fromTun(line, networks, shared !== undefined)),
+    ...(line.type === 'map-e' ? chain('to_ce', fromRelay) : []),
+    ...chain('from_wan', [
+      ...(line.type === 'map-e' ? [`ip6 daddr ${line.ceAddress} goto to_ce`] : []),
+      ...(shared === undefined ? [`ip daddr ${line.externalAddress} notrack`] : mark),
     ]),
-    '  }',
-    '  chain forward {',
-    '    type filter hook forward priority filter; policy accept;',
-    ...indent([`iifname ${lans} oifname ${wan} meta protocol ip counter drop`, ...inbound]),
-    '  }',
+    ...chain('from_lan', [
+      ...mark,
+      ...towards(inside).map((match) => `${match} accept`),
+      'fib daddr type { local, broadcast, multicast } accept',
+      'meta protocol ip notrack',
+    ]),
+    ...chain('prerouting', [
+      'type filter hook prerouting priority raw; policy accept;',
+      `iifname ${tun} goto from_tun`,
+      `iifname vmap { ${ways.join(', ')} }`,
+    ]),
+    ...chain('forward', [
+      'type filter hook forward priority filter; policy accept;',
+      `iifname ${tun} accept`,
+      `oifname ${tun} accept`,
+      `iifname ${lan} oifname ${wan} meta protocol ip counter drop`,
+      ...(closeInbound
+        ? towards(inside).map((match) => `iifname ${wan} oifname ${lan} ${match} counter drop`)
+        : []),
+    ]),
     '}',
     '',
   ].join('\n');
@@ -79,13 +93,45 @@ export function nftRules(
 }
 
 /**
+ * What the engine sends to the gateway itself goes to its addresses in LAN networks, to the external one
+ * where the host has it too, or is IPv6: anything else is not local, and needs no look-up to tell.
+ */
+function fromTun(line: HostRequest['line'], networks: LanNetwork[], isShared: boolean): string[] {
+  const perhapsLocal = widest([
+    ...networks.flatMap(({ network, gatewayAddress }) => [network, gatewayAddress]),
+    ...(isShared ? [line.externalAddress] : []),
+  ]);
+  return [
+    ...towards(perhapsLocal).map((match) => `${match} goto perhaps_local`),
+    ...(line.type === 'map-e' ? [`ip6 daddr ${line.brAddress} notrack accept`] : []),
+    'meta nfproto ipv6 goto perhaps_local',
+    'notrack',
+  ];
+}
+
+const perhapsLocal = ['fib daddr type local accept', 'notrack'];
+
+/**
  * For the kernel's rules a fragment of an IPv4 packet is IPv4 as well, but it cannot be decapsulated: only
  * the mark tells them apart.
  */
-const tunnelRules = (wan: string, ceAddress: string): string[] => [
-  `iifname ${wan} ip6 daddr ${ceAddress} notrack`,
-  `iifname ${wan} ip6 daddr ${ceAddress} exthdr frag exists meta mark set meta mark | ${MARK}`,
-];
+const fromRelay = ['notrack', `exthdr frag exists meta mark set meta mark | ${MARK}`];
+
+const towards = (networks: string[]): string[] =>
+  networks.length <= NETWORKS_COMPARED_MAX
+    ? networks.map((network) => `ip daddr ${network}`)
+    : [`ip daddr { ${networks.join(', ')} }`];
+
+/** Without those that lie in others. */
+function widest(networks: string[]): string[] {
+  const distinct = [...new Set(networks)];
+  return distinct.filter(
+    (text) =>
+      !distinct.some(
+        (other) => other !== text && containsNetwork(parseNetwork(other)!, parseNetwork(text)!),
+      ),
+  );
+}
 
 const nft = (script: string): HostCommand => ({
   program: 'nft',
@@ -98,4 +144,8 @@ const nft = (script: string): HostCommand => ({
  */
 const quote = (name: string): string => `"${name}"`;
 
-const indent = (rules: string[]): string[] => rules.map((rule) => `    ${rule}`);
+const chain = (name: string, rules: string[]): string[] => [
+  `  chain ${name} {`,
+  ...rules.map((rule) => `    ${rule}`),
+  '  }',
+];

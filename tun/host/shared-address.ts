@@ -111,7 +111,7 @@ export function markingChains(ports: [number, number][]): string[] {
   const errors = 'destination-unreachable, time-exceeded, parameter-problem';
   return [
     '  chain mark_ours {',
-    `    meta mark set meta mark | ${MARK}`,
+    `    meta mark set meta mark | ${MARK} notrack accept`,
     '  }',
     '  chain without_socket {',
     '    socket wildcard 0 return',
@@ -133,8 +133,7 @@ export function markingChains(ports: [number, number][]): string[] {
   ];
 }
 
-/** Leads to the chains above, and keeps what they marked out of conntrack. */
-export const markingRules = (interfaces: string, address: string): string[] => [
-  `iifname ${interfaces} ip daddr ${address} jump external_address`,
-  `meta mark & ${MARK} == ${MARK} notrack accept`,
+/** Leads to the chains above; for packets from the line or a LAN. */
+export const markingRules = (address: string): string[] => [
+  `ip daddr ${address} jump external_address`,
 ];

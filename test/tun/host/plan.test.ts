@@ -263,14 +263,71 @@ describe('plan of the host settings', () => {
     assert.ok(tunnelName('a-name-of-15-ch').length <= 15);
   });
 
-  it('closes the line towards the LAN only where the host was closed before', () => {
+  describe('nftables rules', () => {
     const script = (made: HostPlan): string => made.firewall.add[0].input ?? '';
-    const inbound = /iifname "wan0" oifname \{ "lan0" \} ip daddr 192\.168\.1\.0\/24 counter drop/;
-    assert.match(script(plan()), inbound);
-    assert.doesNotMatch(script(plan({}, { forwardedBefore: true })), inbound);
-    assert.match(
-      script(plan()),
-      /iifname \{ "lan0" \} oifname "wan0" meta protocol ip counter drop/,
-    );
+    const chain = (made: HostPlan, name: string): string[] => {
+      const body = script(made).split(`  chain ${name} {\n`)[1]?.split('\n  }')[0];
+      assert.ok(body !== undefined, `no chain ${name}`);
+      return body.split('\n').map((text) => text.trim());
+    };
+
+    it('close the line towards the LAN only where the host was closed before', () => {
+      const inbound = 'iifname "wan0" oifname { "lan0" } ip daddr 192.168.1.0/24 counter drop';
+      assert.ok(chain(plan(), 'forward').includes(inbound));
+      assert.ok(!script(plan({}, { forwardedBefore: true })).includes('iifname "wan0"'));
+      const outbound = 'iifname { "lan0" } oifname "wan0" meta protocol ip counter drop';
+      assert.ok(chain(plan(), 'forward').includes(outbound));
+    });
+
+    it('let packets of the TUN go first, without a look-up of a route where it cannot be the host', () => {
+      for (const made of [plan(), seg6()]) {
+        assert.equal(chain(made, 'prerouting')[1], 'iifname "portfold0" goto from_tun');
+        assert.deepEqual(chain(made, 'forward').slice(1, 3), [
+          'iifname "portfold0" accept',
+          'oifname "portfold0" accept',
+        ]);
+        assert.ok(!chain(made, 'from_tun').some((text) => text.includes('fib')), script(made));
+        assert.equal(chain(made, 'from_tun').at(-1), 'notrack');
+      }
+    });
+
+    it('look up a route for every address that the host may have behind the TUN', () => {
+      const looked = (made: HostPlan): string[] =>
+        chain(made, 'from_tun')
+          .filter((text) => text.endsWith(' goto perhaps_local'))
+          .map((text) => text.replace(/^ip daddr (.*) goto .*$/, '$1'));
+      const ipv6 = 'meta nfproto ipv6 goto perhaps_local';
+      assert.equal(chain(plan(), 'perhaps_local')[0], 'fib daddr type local accept');
+      assert.deepEqual(looked(plan()), ['192.168.1.0/24', ipv6]);
+      const shared = plan({ externalAddress: '198.51.100.2' });
+      assert.deepEqual(looked(shared), ['192.168.1.0/24', '198.51.100.2', ipv6]);
+
+      // Behind another router: the gateway's own address lies in none of its LAN's networks.
+      const lans = [{ name: 'far', interfaces: ['lan0'], networks: ['10.64.0.0/16'] }];
+      const far = makePlan({ ...request(), lans }, FACTS, CONTEXT);
+      assert.deepEqual(looked(far), ['10.64.0.0/16', '192.168.1.1', ipv6]);
+    });
+
+    it('compare few networks one by one, and look up many', () => {
+      const networks = [1, 2, 3, 4, 5].map((number) => `10.${number}.0.0/16`);
+      const rules = (count: number): string[] => {
+        const lans = [{ name: 'a', interfaces: ['lan0'], networks: networks.slice(0, count) }];
+        const made = makePlan({ ...request(), lans }, FACTS, CONTEXT);
+        return chain(made, 'from_lan').filter((text) => /^ip daddr .* accept$/.test(text));
+      };
+      assert.equal(rules(4).length, 4);
+      assert.deepEqual(rules(5), [`ip daddr { ${networks.join(', ')} } accept`]);
+    });
+
+    it('name a network once, and none that lies in another', () => {
+      const lans = [
+        { name: 'a', interfaces: ['lan0'], networks: ['10.0.0.0/8', '10.64.0.0/16'] },
+        { name: 'b', interfaces: ['lan0'], networks: ['10.0.0.0/8', '192.168.1.0/24'] },
+      ];
+      const made = makePlan({ ...request(), lans }, FACTS, CONTEXT);
+      const accepted = chain(made, 'from_lan').slice(0, 2);
+      assert.deepEqual(accepted, ['ip daddr 192.168.1.0/24 accept', 'ip daddr 10.0.0.0/8 accept']);
+      assert.doesNotMatch(script(made), /10\.64/);
+    });
   });
 });
