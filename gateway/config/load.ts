@@ -17,7 +17,7 @@ import { ConfigError } from './errors.ts';
 import { deriveLine, rulesOfLine } from './line.ts';
 import { checkNetworks } from './networks.ts';
 import { type Finding, formatProblems, type KeyPath, locate } from './problems.ts';
-import { deriveFromPrefix, type RuleComplaint, readRule } from './rules.ts';
+import { deriveFromPrefix, RULE_KEYS, readRule } from './rules.ts';
 import {
   addressWanTable,
   fileTable,
@@ -189,16 +189,6 @@ function readWan(value: unknown, n: number, findings: Finding[]): WanConfig | un
   readTable(unknownWanTable, value, path, findings);
   return undefined;
 }
-
-/** Where a rule's field stands in the file. */
-const RULE_KEYS: Record<RuleComplaint['field'], string> = {
-  ipv6: 'ipv6',
-  ipv4: 'ipv4',
-  eaLength: 'ea-length',
-  psidOffset: 'psid-offset',
-  psidLength: 'psid-length',
-  psid: 'psid',
-};
 
 function checkMapE(
   wan: z.output<typeof mapEWanTable>,

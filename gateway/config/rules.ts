@@ -40,6 +40,16 @@ export interface RuleComplaint extends Complaint {
   field: 'ipv6' | 'ipv4' | 'eaLength' | 'psidOffset' | 'psidLength' | 'psid';
 }
 
+/** Where a rule's field stands in a file. */
+export const RULE_KEYS: Record<RuleComplaint['field'], string> = {
+  ipv6: 'ipv6',
+  ipv4: 'ipv4',
+  eaLength: 'ea-length',
+  psidOffset: 'psid-offset',
+  psidLength: 'psid-length',
+  psid: 'psid',
+};
+
 /** Brings a rule to core's numbers, or says what is wrong with it. */
 export function readRule(text: RuleText): MapRule | RuleComplaint {
   const ipv6 = parseIpv6Prefix(text.ipv6);

@@ -17,7 +17,7 @@ import { formatIpv4Prefix, formatIpv6, parseIpv6 } from '../config/addresses.ts'
 import { ConfigError } from '../config/errors.ts';
 import { parseToml, readText } from '../config/load.ts';
 import { type Finding, formatProblems, type KeyPath, locate } from '../config/problems.ts';
-import { type RuleComplaint, readRule } from '../config/rules.ts';
+import { RULE_KEYS, readRule } from '../config/rules.ts';
 import {
   directoryProblem,
   externalAddressProblem,
@@ -139,15 +139,8 @@ function readConfig(value: unknown, findings: Finding[]): RelayConfig | undefine
   };
 }
 
-/** Where a rule's field stands in the file; of those that only the gateway knows none is asked for. */
-const RULE_KEYS: Record<RuleComplaint['field'], string> = {
-  ipv6: 'ipv6',
-  ipv4: 'ipv4',
-  eaLength: 'ea-length',
-  psidOffset: 'psid-offset',
-  psidLength: 'psid-length',
-  psid: 'psid-length',
-};
+/** A PSID of its own a rule has with the gateway only. */
+const RELAY_RULE_KEYS = { ...RULE_KEYS, psid: RULE_KEYS.psidLength };
 
 function readRuleTable(value: unknown, n: number, findings: Finding[]): RelayRule | undefined {
   const path: KeyPath = ['rules', n];
@@ -162,7 +155,7 @@ function readRuleTable(value: unknown, n: number, findings: Finding[]): RelayRul
   };
   const read = readRule(rule);
   if ('what' in read) {
-    findings.push({ ...read, path: [...path, RULE_KEYS[read.field]] });
+    findings.push({ ...read, path: [...path, RELAY_RULE_KEYS[read.field]] });
     return undefined;
   }
   const problem = networkProblem(read);
