@@ -53,6 +53,8 @@ const END_TIMEOUT_MS = 120_000;
 const ATTEMPTS_MAX = 5;
 const TCP_PORT = 7100;
 const TUN = 'portfold0';
+/** Of all flows: patient enough for a gateway that a sanitizer slows down. */
+const SPREAD = { addresses: 100, remotes: 100, ratePerSecond: 5000, retries: 15, timeoutMs: 2000 };
 
 interface Bed {
   name: 'address' | 'seg6' | 'own';
@@ -122,13 +124,6 @@ async function inTheEnd(what: string, action: () => Promise<boolean>): Promise<v
 async function programs(lab: Lab, bed: Bed, sha256: string, options: Options): Promise<void> {
   const [one, other] = lab.hosts;
   const { seconds, flows } = options;
-  const shared = {
-    addresses: 100,
-    remotes: 100,
-    ratePerSecond: 5000,
-    retries: 15,
-    timeoutMs: 2000,
-  };
   const small = async (): Promise<void> => {
     for (let i = 0; i < 5; i++) {
       await inTheEnd('a ping', async () => (await ping(one, SERVER, { count: 20 })).received > 0);
@@ -162,7 +157,7 @@ async function programs(lab: Lab, bed: Bed, sha256: string, options: Options): P
     }
   };
   const many = async (): Promise<void> => {
-    const udp = await udpFlows(lab.load, { ...shared, flows, rounds: 2 });
+    const udp = await udpFlows(lab.load, { ...SPREAD, flows, rounds: 2 });
     assert.equal(udp.changedPort, 0, JSON.stringify(udp));
     const connections = Math.ceil(flows / 10);
     const tcp = await tcpHold(lab.load, {
@@ -184,14 +179,7 @@ async function throughRestart(
   const { lab, control } = gateway;
   const before = await control.status();
   const transfer = download(lab.hosts[0], { limitRate: '1M' });
-  const shared = {
-    addresses: 100,
-    remotes: 100,
-    ratePerSecond: 5000,
-    retries: 15,
-    timeoutMs: 2000,
-  };
-  const standing = udpFlows(lab.load, { ...shared, flows, rounds: 2, pauseSeconds: 5 });
+  const standing = udpFlows(lab.load, { ...SPREAD, flows, rounds: 2, pauseSeconds: 5 });
   // Either may fail while nobody awaits it yet.
   const results = Promise.all([transfer, standing]);
   results.catch(() => {});
