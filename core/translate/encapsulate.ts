@@ -109,11 +109,14 @@ export function makeOuterHeader(ceAddress: Uint8Array, brAddress: Uint8Array): U
 
 /** Prepares the outer header of every frame of the batch that leaves for the relay. */
 export function encapsulateBatch(ctx: Context, outerHeader: Uint8Array): void {
-  const { bytes, descriptors, count } = ctx.frames;
+  const { frames, line } = ctx;
+  const { bytes, descriptors, count } = frames;
   for (let i = 0; i < count; i++) {
     const descriptor = i * DESCRIPTOR_WORDS;
-    const at = leavingAt(ctx, descriptor);
-    if (at < 0) continue;
+    const verdict = descriptors[descriptor + FRAME_VERDICT];
+    if (verdict !== FORWARDED && verdict !== ANSWERED) continue;
+    const at = descriptors[descriptor + FRAME_OFFSET];
+    if (readI32(bytes, at + IPV4_SOURCE) !== line.externalAddress) continue;
     if (ctx.lanOf(readI32(bytes, at + IPV4_DESTINATION)) >= 0) continue;
 
     putOuterHeader(bytes, at, outerHeader);
@@ -123,11 +126,14 @@ export function encapsulateBatch(ctx: Context, outerHeader: Uint8Array): void {
 
 /** Prepares the outer header of every frame of the batch that leaves for a neighbour; the others stay as they are. @param outerHeader to nobody yet */
 export function encapsulateForNeighbours(ctx: Context, mesh: Mesh, outerHeader: Uint8Array): void {
-  const { bytes, descriptors, count } = ctx.frames;
+  const { frames, line } = ctx;
+  const { bytes, descriptors, count } = frames;
   for (let i = 0; i < count; i++) {
     const descriptor = i * DESCRIPTOR_WORDS;
-    const at = leavingAt(ctx, descriptor);
-    if (at < 0) continue;
+    const verdict = descriptors[descriptor + FRAME_VERDICT];
+    if (verdict !== FORWARDED && verdict !== ANSWERED) continue;
+    const at = descriptors[descriptor + FRAME_OFFSET];
+    if (readI32(bytes, at + IPV4_SOURCE) !== line.externalAddress) continue;
     const destination = readI32(bytes, at + IPV4_DESTINATION);
     if (mesh.ruleOf(destination) < 0 || ctx.lanOf(destination) >= 0) continue;
     if ((readU16(bytes, at + IPV4_FRAGMENT) & IPV4_FRAGMENT_BITS) !== 0) continue;
@@ -139,15 +145,6 @@ export function encapsulateForNeighbours(ctx: Context, mesh: Mesh, outerHeader: 
     if (!mesh.writeDestination(bytes, to, bytes, at, end)) continue;
     descriptors[descriptor + FRAME_VERDICT] = ENCAPSULATE;
   }
-}
-
-/** Where the packet of a frame that leaves from the external address begins, else -1. */
-function leavingAt(ctx: Context, descriptor: number): number {
-  const { bytes, descriptors } = ctx.frames;
-  const verdict = descriptors[descriptor + FRAME_VERDICT];
-  if (verdict !== FORWARDED && verdict !== ANSWERED) return -1;
-  const at = descriptors[descriptor + FRAME_OFFSET];
-  return readI32(bytes, at + IPV4_SOURCE) === ctx.line.externalAddress ? at : -1;
 }
 
 const outerHeaderOf = (at: number): number => at - VNET_HEADER_BYTES - IPV6_HEADER_BYTES;
