@@ -138,11 +138,11 @@ function translate(ctx: Context, descriptor: number): number {
   if ((fragment & IPV4_OFFSET_BITS) !== 0) return laterFragment(ctx, descriptor, at, isInbound);
   const l4 = at + header;
   const l4Bytes = total - header;
-  if (!hasTransportHeader(bytes, at, l4, l4Bytes)) return ctx.drop(Drop.TruncatedHeader);
   if (fragment !== 0) beforeFirst(ctx, at, isInbound);
 
   let verdict: number;
-  if (isInbound) verdict = orTheHosts(ctx, at, inbound(ctx, descriptor, at, l4, l4Bytes));
+  if (!hasTransportHeader(bytes, at, l4, l4Bytes)) verdict = ctx.drop(Drop.TruncatedHeader);
+  else if (isInbound) verdict = orTheHosts(ctx, at, inbound(ctx, descriptor, at, l4, l4Bytes));
   else if (toUs) verdict = towardsOwnAddress(ctx, descriptor, at, l4, l4Bytes);
   else verdict = outbound(ctx, descriptor, at, l4, l4Bytes, line.mtu, line.restoreHopsOutbound);
   if (fragment !== 0) afterFirst(ctx, descriptor, verdict, isInbound);

@@ -3,55 +3,53 @@
  * it (RFC 4787 REQ-14: in any order, in bounded memory and time).
  *
  *   known     datagrams whose first fragment was forwarded: where their fragments go. A ring; the oldest gives way.
- *   waiting   later fragments that came before their first one, kept as they were. A ring of slots of their own, so that a flood of
- *             fragments without a first one cannot push out what is known.
+ *   refused   datagrams whose first fragment was not: their later ones need not wait. A ring of its own, so that a flood of refused
+ *             ones cannot push out what is known, nor the other way round.
+ *   waiting   later fragments that came before their first one, kept as they were. A ring of slots of their own, for the same reason.
  *
- * Key: source, destination, identification, protocol, direction, as they were before translation.
+ * Key: source, destination, identification, protocol, direction, as they were before translation. A datagram is known or refused, never
+ * both: known wins, for a copy of the first fragment that came too late, or was forged, must not cost what is on its way already.
  *
- *   Known, 8 words:    0 source  1 destination  2 identification<<16 | protocol<<8 | direction  3 tick
- *                      4 new source  5 new destination  6 address delta<<16 | new identification  7 in use
- *   Waiting, 8 words:  0 … 3 the same  4 length (0: free)
+ *   Known and refused, 8 words:  0 source  1 destination  2 identification<<16 | protocol<<8 | direction  3 tick  4 in use
+ *                                known: 5 new source  6 new destination  7 address delta<<16 | new identification
+ *   Waiting, 8 words:            0 … 3 the same  4 length (0: free)
  */
 import { HashIndex, hash3 } from './hash-index.ts';
 
 const KNOWN_MAX = 1024;
+const REFUSED_MAX = 1024;
 const WAITING_MAX = 256;
 const WORDS = 8;
 /** A later fragment that is longer than this does not wait. */
 export const WAITING_BYTES_MAX = 2048;
 /** Reassembly gives up after 30 s (RFC 1122 allows 60 to 120, Linux takes 30); a fragment waits for 2 s. */
-const KNOWN_TICKS = 120;
+const DECIDED_TICKS = 120;
 const WAITING_TICKS = 8;
 
-export class FragmentTable {
-  private readonly known = new Int32Array(KNOWN_MAX * WORDS);
-  private readonly index = new HashIndex(KNOWN_MAX);
-  private readonly waiting = new Int32Array(WAITING_MAX * WORDS);
-  private readonly waitingBytes = new Uint8Array(WAITING_MAX * WAITING_BYTES_MAX);
-  private readonly waitingWords = new Int32Array(this.waitingBytes.buffer);
-  /** The batch that packets are kept from, as words. */
-  private batchWords: Int32Array = new Int32Array(0);
+/** Datagrams whose first fragment has its verdict; one entry for a key at most, so that an old one never stands in front of a new one. */
+class Datagrams {
+  readonly words: Int32Array;
+  private readonly index: HashIndex;
+  private readonly max: number;
   private readonly seed: number;
-  private knownHand = 0;
-  private waitingHand = 0;
-  waitingCount = 0;
-  /** Waiting fragments that were given up since the last call of takeLost. */
-  private lost = 0;
-  private lookedAt = -1;
+  private hand = 0;
 
-  constructor(seed: number) {
+  constructor(max: number, seed: number) {
+    this.words = new Int32Array(max * WORDS);
+    this.index = new HashIndex(max);
+    this.max = max;
     this.seed = seed;
   }
 
-  /** First word of the entry of a forwarded datagram, or -1 when there is none or it is too old. */
+  /** First word of the entry, or -1 when there is none or it is too old. */
   find(source: number, destination: number, key: number, tick: number): number {
     const at = this.entryOf(source, destination, key);
-    return at < 0 || isOlder(this.known[at + 3], tick, KNOWN_TICKS) ? -1 : at;
+    return at < 0 || isOlder(this.words[at + 3], tick, DECIDED_TICKS) ? -1 : at;
   }
 
-  /** The entry with this key whatever its age: there is one at most, so that an old one never stands in front of a new one. */
+  /** The entry with this key whatever its age. */
   private entryOf(source: number, destination: number, key: number): number {
-    const { known } = this;
+    const { words } = this;
     const { slots, mask } = this.index;
     const hash = hash3(source, destination, key, this.seed);
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
@@ -60,15 +58,73 @@ export class FragmentTable {
       const at = entry * WORDS;
       if (
         slots[slot * 2] === hash &&
-        known[at] === source &&
-        known[at + 1] === destination &&
-        known[at + 2] === key
+        words[at] === source &&
+        words[at + 1] === destination &&
+        words[at + 2] === key
       )
         return at;
     }
   }
 
-  /** Remembers where the fragments of a datagram go. */
+  /** The entry with this key, made anew if there is none: the oldest gives way. @returns its first word */
+  put(source: number, destination: number, key: number, tick: number): number {
+    const { words } = this;
+    let at = this.entryOf(source, destination, key);
+    if (at < 0) {
+      const entry = this.hand;
+      this.hand = (entry + 1) % this.max;
+      at = entry * WORDS;
+      if (words[at + 4] !== 0) this.unlink(at);
+      words[at] = source;
+      words[at + 1] = destination;
+      words[at + 2] = key;
+      words[at + 4] = 1;
+      this.index.insert(hash3(source, destination, key, this.seed), entry);
+    }
+    words[at + 3] = tick;
+    return at;
+  }
+
+  /** Forgets the datagram, if it is here. */
+  remove(source: number, destination: number, key: number): void {
+    const at = this.entryOf(source, destination, key);
+    if (at < 0) return;
+    this.unlink(at);
+    this.words[at + 4] = 0;
+  }
+
+  private unlink(at: number): void {
+    const { words } = this;
+    const hash = hash3(words[at], words[at + 1], words[at + 2], this.seed);
+    this.index.remove(hash, at / WORDS);
+  }
+}
+
+export class FragmentTable {
+  private readonly known: Datagrams;
+  private readonly refused: Datagrams;
+  private readonly waiting = new Int32Array(WAITING_MAX * WORDS);
+  private readonly waitingBytes = new Uint8Array(WAITING_MAX * WAITING_BYTES_MAX);
+  private readonly waitingWords = new Int32Array(this.waitingBytes.buffer);
+  /** The batch that packets are kept from, as words. */
+  private batchWords: Int32Array = new Int32Array(0);
+  private waitingHand = 0;
+  waitingCount = 0;
+  /** Waiting fragments that were given up since the last call of takeLost. */
+  private lost = 0;
+  private lookedAt = -1;
+
+  constructor(seed: number) {
+    this.known = new Datagrams(KNOWN_MAX, seed);
+    this.refused = new Datagrams(REFUSED_MAX, seed);
+  }
+
+  /** First word of the entry of a forwarded datagram, or -1 when there is none or it is too old. */
+  find(source: number, destination: number, key: number, tick: number): number {
+    return this.known.find(source, destination, key, tick);
+  }
+
+  /** Remembers where the fragments of a datagram go; that another first fragment of it was refused is forgotten. */
   remember(
     source: number,
     destination: number,
@@ -79,40 +135,39 @@ export class FragmentTable {
     delta: number,
     newId: number,
   ): void {
-    const { known, seed } = this;
-    let at = this.entryOf(source, destination, key);
-    if (at < 0) {
-      const entry = this.knownHand;
-      this.knownHand = (entry + 1) % KNOWN_MAX;
-      at = entry * WORDS;
-      if (known[at + 7] !== 0)
-        this.index.remove(hash3(known[at], known[at + 1], known[at + 2], seed), entry);
-      known[at] = source;
-      known[at + 1] = destination;
-      known[at + 2] = key;
-      known[at + 7] = 1;
-      this.index.insert(hash3(source, destination, key, seed), entry);
-    }
-    known[at + 3] = tick;
-    known[at + 4] = newSource;
-    known[at + 5] = newDestination;
-    known[at + 6] = (delta << 16) | newId;
+    const { words } = this.known;
+    const at = this.known.put(source, destination, key, tick);
+    words[at + 5] = newSource;
+    words[at + 6] = newDestination;
+    words[at + 7] = (delta << 16) | newId;
+    this.refused.remove(source, destination, key);
+  }
+
+  /** Remembers that the first fragment of a datagram was not forwarded; of no effect if another one was. */
+  refuse(source: number, destination: number, key: number, tick: number): void {
+    if (this.known.find(source, destination, key, tick) < 0)
+      this.refused.put(source, destination, key, tick);
+  }
+
+  /** True if the first fragment of the datagram came and was not forwarded. */
+  isRefused(source: number, destination: number, key: number, tick: number): boolean {
+    return this.refused.find(source, destination, key, tick) >= 0;
   }
 
   newSource(at: number): number {
-    return this.known[at + 4];
+    return this.known.words[at + 5];
   }
 
   newDestination(at: number): number {
-    return this.known[at + 5];
+    return this.known.words[at + 6];
   }
 
   delta(at: number): number {
-    return this.known[at + 6] >>> 16;
+    return this.known.words[at + 7] >>> 16;
   }
 
   newId(at: number): number {
-    return this.known[at + 6] & 0xffff;
+    return this.known.words[at + 7] & 0xffff;
   }
 
   /** Keeps a later fragment until its first one comes; false if it is too long. The oldest gives way. */

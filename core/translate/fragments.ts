@@ -1,8 +1,9 @@
 /**
  * IPv4 fragments through the gateway, and packets cut to the line's MTU.
  *
- *   first fragment    translated like a whole packet; what became of its addresses is remembered, and what waited for it follows
- *   later fragment    follows what is remembered; else waits for its first one; else is dropped by name
+ *   first fragment    translated like a whole packet; what became of its addresses is remembered, or that it was not forwarded, and
+ *                     what waited for it follows
+ *   later fragment    follows what is remembered, or is dropped with it; else waits for its first one; else is dropped by name
  *
  * Everything outbound that may be fragmented (DF clear) gets an identification of the gateway's own: two hosts may use the same one
  * towards the same server (RFC 6864 section 5.3.1), and the receiver would mix their fragments.
@@ -72,7 +73,7 @@ export function beforeFirst(ctx: Context, at: number, isInbound: boolean): void 
   noteKey(ctx.frames.bytes, at, isInbound);
 }
 
-/** After a first fragment was translated with `verdict`: remembers its way and lets those follow that waited for it. */
+/** After a first fragment got its `verdict`: remembers its way, or that it has none, and lets those follow that waited for it. */
 export function afterFirst(
   ctx: Context,
   descriptor: number,
@@ -98,7 +99,7 @@ export function afterFirst(
       delta,
       newId,
     );
-  }
+  } else fragments.refuse(source, destination, key, table.tick);
   if (fragments.waitingCount === 0) return;
   let slot = fragments.nextWaiting(0, source, destination, key);
   for (; slot >= 0; slot = fragments.nextWaiting(slot + 1, source, destination, key)) {
@@ -137,6 +138,8 @@ export function laterFragment(
   const length = descriptors[descriptor + FRAME_LENGTH];
   const entry = fragments.find(source, destination, key, table.tick);
   if (entry < 0) {
+    if (fragments.isRefused(source, destination, key, table.tick))
+      return ctx.drop(Drop.FragmentOfDropped);
     // Not counted now: it is when nothing comes, or when it has to give way.
     const waits = fragments.wait(bytes, at, length, source, destination, key, table.tick);
     return waits ? ~Drop.FragmentWithoutFirst : ctx.drop(Drop.FragmentRoom);

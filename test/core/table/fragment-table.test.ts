@@ -41,4 +41,53 @@ describe('FragmentTable', () => {
     assert.equal(table.takeLost(18), 1);
     assert.equal(table.waitingCount, 0);
   });
+
+  const isKnown = (table: FragmentTable, key: number, tick: number): boolean =>
+    table.find(SOURCE, DESTINATION, key, tick) >= 0;
+  const isRefused = (table: FragmentTable, key: number, tick: number): boolean =>
+    table.isRefused(SOURCE, DESTINATION, key, tick);
+  const remember = (table: FragmentTable, key: number, tick: number): void =>
+    table.remember(SOURCE, DESTINATION, key, tick, 4, 5, 6, 7);
+
+  it('keeps what is known through a flood of refused ones, and the last 1,024 of those', () => {
+    const table = new FragmentTable(1);
+    remember(table, KEY, 0);
+    for (let n = 0; n < 10_000; n++) table.refuse(SOURCE, DESTINATION, n << 16, 0);
+    assert.ok(isKnown(table, KEY, 0));
+    for (let n = 0; n < 10_000; n++)
+      assert.equal(isRefused(table, n << 16, 0), n >= 10_000 - 1024, `${n}`);
+    for (let n = 0; n < 10_000; n++) remember(table, (n << 16) | KEY, 0);
+    assert.ok(isRefused(table, 9999 << 16, 0));
+  });
+
+  it('has a datagram known or refused, never both, and either for 30 seconds', () => {
+    const table = new FragmentTable(1);
+    table.refuse(SOURCE, DESTINATION, KEY, 0);
+    assert.ok(isRefused(table, KEY, 120));
+    assert.ok(!isRefused(table, KEY, 121));
+    assert.ok(!isRefused(table, KEY + 1, 0));
+    remember(table, KEY, 100);
+    assert.ok(!isRefused(table, KEY, 100));
+    table.refuse(SOURCE, DESTINATION, KEY, 220);
+    assert.ok(isKnown(table, KEY, 220));
+    assert.ok(!isRefused(table, KEY, 220));
+    table.refuse(SOURCE, DESTINATION, KEY, 221);
+    assert.ok(!isKnown(table, KEY, 221));
+    assert.ok(isRefused(table, KEY, 221));
+  });
+
+  it('remembers the right ones whatever was refused, forwarded and forgotten before', () => {
+    const table = new FragmentTable(1);
+    const state = new Map<number, boolean>();
+    for (let n = 0; n < 20_000; n++) {
+      const key = (Math.imul(n, 7919) >>> 3) % 900;
+      if (n % 3 === 0) remember(table, key, 0);
+      else table.refuse(SOURCE, DESTINATION, key, 0);
+      state.set(key, n % 3 === 0 || state.get(key) === true);
+    }
+    for (const [key, known] of state) {
+      assert.equal(isKnown(table, key, 0), known, `${key}`);
+      assert.equal(isRefused(table, key, 0), !known, `${key}`);
+    }
+  });
 });

@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import type { Drop } from '../../../core/verdict.ts';
 import { Bench, EXTERNAL, endpoints } from '../../support/gateway.ts';
-import { checksumProblems, cutPacket, echo4, joinFragments, udp4 } from '../../support/packets.ts';
+import {
+  checksumProblems,
+  cutPacket,
+  echo4,
+  joinFragments,
+  SYN,
+  tcp4,
+  udp4,
+} from '../../support/packets.ts';
 
 const HOST = '192.168.1.11';
 const SERVER = '198.51.100.9';
+const TEXT = new Uint8Array(60).fill(97);
 
 const datagram = (from: string, to: string, size: number, id = 77): Uint8Array =>
   udp4({ from, to, df: false, id, payload: Uint8Array.from({ length: size }, (_, i) => i * 7) });
@@ -81,6 +91,59 @@ describe('fragments', () => {
     assert.equal(bench.send(first), 'SourceNotInternal');
     assert.equal(bench.dropCount('FragmentOfDropped'), 1);
     assert.deepEqual(bench.all(), []);
+  });
+
+  it('of a packet that was refused or answered are refused at once, in any order, both ways', () => {
+    const inbound = (bench: Bench, from: string): Uint8Array[] => {
+      const out = bench.pass4(datagram(`${HOST}:5000`, `${SERVER}:9`, 10));
+      return cutPacket(datagram(from, endpoints(out).from, 4000, 99), 1400);
+    };
+    const outbound = (from: string, more = {}): Uint8Array[] =>
+      cutPacket(
+        udp4({ from, to: `${SERVER}:9`, df: false, payload: new Uint8Array(4000), ...more }),
+        1400,
+      );
+    const unheld = (bench: Bench): number => bench.table.parts.ports.set.ports[0];
+    const syn = tcp4({ from: `${HOST}:1`, to: `${SERVER}:9`, flags: SYN, payload: TEXT });
+    const cases: [keyof typeof Drop, (bench: Bench) => Uint8Array[]][] = [
+      ['NoSession', (bench) => inbound(bench, '198.51.100.77:10')],
+      ['NoSession', (bench) => outbound(`${HOST}:1`, { to: `${EXTERNAL}:${unheld(bench)}` })],
+      ['SourceNotInternal', () => outbound('172.16.0.1:1')],
+      ['TtlExpired', () => outbound(`${HOST}:1`, { ttl: 0 })],
+      // Of a header in pieces, the first; the second would overwrite it, the others follow.
+      ['TruncatedHeader', () => cutPacket(syn, 28).filter((_, i) => i !== 1 && i !== 2)],
+    ];
+    for (const [reason, make] of cases)
+      for (const place of [0, 1, 2]) {
+        const bench = new Bench({ line: { mtu: 1500 } });
+        const [first, ...later] = make(bench);
+        bench.all();
+        const train = later.slice(0, 2);
+        train.splice(place, 0, first);
+        for (const packet of train) bench.send(packet);
+        const what = `${reason}, the first one at ${place}`;
+        assert.equal(bench.dropCount(reason), 1, what);
+        assert.equal(bench.dropCount('FragmentOfDropped'), 2, what);
+        assert.equal(bench.send(later[0]), 'FragmentOfDropped', what);
+        bench.pass(3);
+        assert.equal(bench.dropCount('FragmentWithoutFirst'), 0, what);
+      }
+  });
+
+  it('follow a first one that is forwarded after another was refused, and go on when one is refused later', () => {
+    const bench = new Bench({ line: { mtu: 1500 } });
+    const [first, later] = cutPacket(datagram(`${HOST}:5000`, `${SERVER}:9`, 2000), 1400);
+    const [refused] = cutPacket(
+      udp4({ from: `${HOST}:5000`, to: `${SERVER}:9`, df: false, id: 77, ttl: 0, payload: TEXT }),
+      28,
+    );
+    bench.send(refused);
+    assert.equal(bench.send(later), 'FragmentOfDropped');
+    bench.pass4(first);
+    const out = bench.pass4(later);
+    assert.equal(endpoints(out).from.split(':')[0], EXTERNAL);
+    bench.send(refused);
+    assert.deepEqual(bench.pass4(later), out);
   });
 
   it('that would overwrite a TCP header are dropped by name', () => {
