@@ -7,8 +7,9 @@
  * (RFC 7597 sections 8.1 and 8.2). A port that no CE can own is answered with 3/1. What is too big for the tunnel is answered with 3/4, or cut
  * before it is encapsulated (section 8.3.1).
  *
- * Later fragments have no port: they follow their first one, in any order (RFC 7597 section 8.3.2), and wait for it if it has not come. Where
- * addresses are not shared nothing of that is needed.
+ * Later fragments have no port: they follow their first one, in any order (RFC 7597 section 8.3.2), and wait for it if it has not come. They
+ * are dropped with it as well, so that those of a refused packet take no room in which others wait. Where addresses are not shared nothing of
+ * that is needed.
  */
 import {
   DESCRIPTOR_WORDS,
@@ -67,6 +68,7 @@ export function toCe(ctx: RelayContext, descriptor: number, at: number): number 
   const isOnItsWay = verdict === ENCAPSULATE && descriptors[descriptor + FRAME_OFFSET] === at;
   if (isOnItsWay)
     ctx.fragments.remember(source, destination, key, ctx.tick, source, destination, 0, port);
+  else ctx.fragments.refuse(source, destination, key, ctx.tick);
   if (ctx.fragments.waitingCount > 0)
     releaseWaiting(ctx, source, destination, key, rule, isOnItsWay);
   return verdict;
@@ -123,6 +125,8 @@ function laterFragment(
   const key = keyOf(bytes, at);
   const entry = fragments.find(source, destination, key, tick);
   if (entry >= 0) return toOwner(ctx, descriptor, at, rule, destination, fragments.newId(entry));
+  if (fragments.isRefused(source, destination, key, tick))
+    return ctx.drop(RelayDrop.FragmentOfDropped);
   // Not counted now: it is when nothing comes, or when it has to give way.
   const length = descriptors[descriptor + FRAME_LENGTH];
   const waits = fragments.wait(bytes, at, length, source, destination, key, tick);

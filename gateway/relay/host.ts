@@ -4,14 +4,18 @@
  *   CEs ── interface ──▶ BR/128 dev TUN ──▶ ┌─────┐ ──▶ main ──▶ Internet
  *   CEs ◀── interface ◀── main ◀─────────── └─────┘ ◀── each rule's IPv4 prefix dev TUN ◀── Internet
  *
- * All of it stands in a snapshot (tun/host/snapshot.ts) before the first change, so that the end, the next start, `portfold br --clean` or
+ * All of it stands in a snapshot (tun/host/snapshot.ts) before the first change, so that the end, `portfold br --clean` or
  * `portfold doctor --clean --runtime-directory …` takes it back after a process that was killed. Until then the persistent TUN swallows what is
- * for the CEs: nothing of it goes astray by a default route.
+ * for the CEs: nothing of it goes astray by a default route. The next start adopts it for the same reason: TUN and routes stay, what differs
+ * is replaced, and what is no longer wanted goes when the rest stands. The values of before are then those that the first start found.
+ *
+ * One relay runs in a network namespace: table, proxy entry and the routes of the prefixes are there once. A live one is known by the
+ * carrier of its TUN.
  *
  * Protocol number and alias are the relay's own, so that a gateway on the same host does not take its settings for lost ones of its own.
  */
 import { HostError, messageOf, misfit } from '../../tun/host/errors.ts';
-import { type HostFacts, isMainTable, readFacts } from '../../tun/host/facts.ts';
+import { type HostFacts, type HostLink, isMainTable, readFacts } from '../../tun/host/facts.ts';
 import { TUN_DUMMY_ADDRESS, TUN_MTU, TUN_QUEUE_LENGTH } from '../../tun/host/numbers.ts';
 import { canonicalIpv6, forwardingSettings6, type HostItem } from '../../tun/host/plan.ts';
 import { ip, isAlreadyThere, run, runUnless } from '../../tun/host/run.ts';
@@ -28,7 +32,7 @@ import {
   readSetting,
   writeSetting,
 } from '../../tun/host/sysctl.ts';
-import { undoHost, undoHostOrThrow } from '../../tun/host/undo.ts';
+import { removeItem, undoHost } from '../../tun/host/undo.ts';
 import { networkOf, type RelayConfig } from './config.ts';
 
 export const RELAY_PROTOCOL = '177';
@@ -43,34 +47,90 @@ export interface RelayHost {
   ipv4Address: string;
 }
 
-/** Makes the host a relay's, after undoing what a predecessor left. Throws after undoing its own changes. */
+/** Makes the host a relay's, or adopts what a predecessor left. A misfit changes nothing; after a later failure everything is undone. */
 export async function applyRelayHost(config: RelayConfig): Promise<RelayHost> {
-  if (readSnapshot(config.runtimeDirectory) !== undefined)
-    await undoHostOrThrow(config.runtimeDirectory);
   const facts = await readFacts();
-  const host = inspect(config, facts);
-  const items = planItems(config);
-  const settings = planSettings(config, facts);
-  const before = readAllSettings(settings.map(({ path }) => path));
-  const snapshot: HostSnapshot = { ...newSnapshot(config.tun, before, ''), items, settings };
-  writeSnapshot(config.runtimeDirectory, snapshot);
+  const old = readSnapshot(config.runtimeDirectory);
+  const host = inspect(config, facts, old?.tun);
   try {
-    await makeTun(config.tun, facts);
-    for (const { path, value } of settings) writeSetting(path, value);
-    for (const item of items)
-      for (const command of item.add) await runUnless(command, isAlreadyThere);
-    writeSnapshot(config.runtimeDirectory, { ...snapshot, changed: changedSince(before) });
+    await adoptOrMake(config, facts, old);
   } catch (error) {
     throw await rolledBack(config.runtimeDirectory, error);
   }
   return host;
 }
 
-/** Values that are not what they were: what we wrote, and what moved while we wrote. */
-function changedSince(before: Record<string, string>): Record<string, string> {
+async function adoptOrMake(
+  config: RelayConfig,
+  facts: HostFacts,
+  old: HostSnapshot | undefined,
+): Promise<void> {
+  const items = planItems(config);
+  const settings = planSettings(config, facts, old);
+  const stale = staleItems(config, items, old);
+  const written = new Set(settings.map(({ path }) => path));
+  const staleSettings = (old?.settings ?? []).filter(({ path }) => !written.has(path));
+  const start = readAllSettings([...written, ...staleSettings.map(({ path }) => path)]);
+  const values = Object.fromEntries(settings.map(({ path, value }) => [path, value]));
+
+  // From here on a process that is killed leaves a snapshot that names all it may have made.
+  const during: HostSnapshot = {
+    ...(old ?? newSnapshot(config.tun, start, '')),
+    tun: config.tun,
+    before: { ...start, ...old?.before },
+    changed: old?.changed ? { ...old.changed, ...values } : null,
+    items: [...stale, ...items],
+    settings: [...staleSettings, ...settings],
+  };
+  writeSnapshot(config.runtimeDirectory, during);
+  await makeTun(config.tun, facts);
+  for (const { path, value } of settings) writeUnlessSo(path, value);
+  for (const item of items)
+    for (const command of item.add) await runUnless(command, isAlreadyThere);
+
+  for (const item of stale.toReversed()) await removeItem(item);
+  for (const { path } of staleSettings.toReversed()) {
+    const value = during.before[path];
+    if (value !== undefined && hasSetting(path)) writeUnlessSo(path, value);
+  }
+  const changed = changesOf(during.before, start, written, old?.changed ?? {});
+  writeSnapshot(config.runtimeDirectory, { ...during, changed, items, settings });
+}
+
+/** What a predecessor made and this relay does not, in the order of making. */
+function staleItems(
+  config: RelayConfig,
+  items: HostItem[],
+  old: HostSnapshot | undefined,
+): HostItem[] {
+  if (old === undefined) return [];
+  const wanted = new Set(items.map(({ id }) => id));
+  const stale = old.items.filter(({ id }) => !wanted.has(id));
+  if (old.tun === config.tun) return stale;
+  const remove = ip('link', 'del', 'dev', old.tun);
+  return [{ id: `TUN ${old.tun}`, add: [], remove }, ...stale];
+}
+
+/** A forwarding switch that is written moves others, even if it stays what it was. */
+function writeUnlessSo(path: string, value: string): void {
+  if (readSetting(path) !== value) writeSetting(path, value);
+}
+
+/** Values that differ from before because of us: what we wrote, what moved while we wrote, and what a predecessor changed. */
+function changesOf(
+  before: Record<string, string>,
+  start: Record<string, string>,
+  written: Set<string>,
+  byPredecessor: Record<string, string>,
+): Record<string, string> {
   const now = Object.entries(readAllSettings(Object.keys(before)));
   return Object.fromEntries(
-    now.filter(([path, value]) => before[path] !== undefined && before[path] !== value),
+    now.filter(
+      ([path, value]) =>
+        before[path] !== undefined &&
+        before[path] !== value &&
+        (written.has(path) || start[path] !== value || byPredecessor[path] === value),
+    ),
   );
 }
 
@@ -84,8 +144,25 @@ async function rolledBack(runtimeDirectory: string, error: unknown): Promise<unk
   );
 }
 
-/** Throws for the first thing that does not fit; changes nothing. */
-export function inspect(config: RelayConfig, facts: HostFacts): RelayHost {
+/** Throws while a relay lives in this network namespace. For who holds the lock of the runtime directory: it is another one. */
+export function refuseOtherRelay(runtimeDirectory: string, facts: HostFacts): void {
+  const used = facts.links.find(
+    (link) => link.ifalias === RELAY_ALIAS && isTun(link) && link.flags.includes('LOWER_UP'),
+  );
+  if (used === undefined) return;
+  throw new HostError(
+    'HOST_RELAY_RUNNING',
+    `Another Portfold relay runs in this network namespace (its TUN is ${used.ifname}) with another ` +
+      `runtime directory than ${runtimeDirectory}; stop that one first, or give it all rules.`,
+  );
+}
+
+/**
+ * Throws for the first thing that does not fit; changes nothing.
+ * @param ownTun of a predecessor, as its snapshot names it: killed early, it left one without the alias
+ */
+export function inspect(config: RelayConfig, facts: HostFacts, ownTun?: string): RelayHost {
+  refuseOtherRelay(config.runtimeDirectory, facts);
   const link = facts.links.find((one) => one.ifname === config.interface);
   if (link === undefined) {
     const names = facts.links.map((one) => one.ifname).join(', ');
@@ -95,7 +172,7 @@ export function inspect(config: RelayConfig, facts: HostFacts): RelayHost {
     );
   }
   const tun = facts.links.find((one) => one.ifname === config.tun);
-  if (tun !== undefined && tun.ifalias !== RELAY_ALIAS)
+  if (tun !== undefined && tun.ifalias !== RELAY_ALIAS && tun.ifname !== ownTun)
     throw misfit(
       'HOST_TUN_TAKEN',
       `The interface "${config.tun}" is another program's; choose another name with tun = "…".`,
@@ -181,9 +258,12 @@ function notrack(config: RelayConfig, networks: string[]): HostItem {
   };
 }
 
-function planSettings(config: RelayConfig, facts: HostFacts): HostSetting[] {
+function planSettings(config: RelayConfig, facts: HostFacts, old?: HostSnapshot): HostSetting[] {
   const { tun, interface: towardsCes } = config;
-  const acceptRa = (name: string): string => readSetting(`net/ipv6/conf/${name}/accept_ra`) ?? '0';
+  const acceptRa = (name: string): string => {
+    const path = `net/ipv6/conf/${name}/accept_ra`;
+    return old?.before[path] ?? readSetting(path) ?? '0';
+  };
   const names = facts.routes6
     .filter((one) => one.dst === 'default' && one.protocol === '9')
     .map((one) => one.dev ?? '');
@@ -208,12 +288,20 @@ function planSettings(config: RelayConfig, facts: HostFacts): HostSetting[] {
   ];
 }
 
+/** A persistent TUN: it outlives the process, and with it the routes that lead nowhere else. */
 async function makeTun(name: string, facts: HostFacts): Promise<void> {
-  // One of ours that nobody remembers: its runtime directory is gone.
-  if (facts.links.some((one) => one.ifname === name)) await run(ip('link', 'del', 'dev', name));
-  await run(ip('tuntap', 'add', 'dev', name, 'mode', 'tun', 'vnet_hdr'));
+  const link = facts.links.find((one) => one.ifname === name);
+  const isUsable = link !== undefined && isTun(link);
+  if (link !== undefined && !isUsable) await run(ip('link', 'del', 'dev', name));
+  if (!isUsable) await run(ip('tuntap', 'add', 'dev', name, 'mode', 'tun', 'vnet_hdr'));
   const set = ['link', 'set', 'dev', name];
   await run(ip(...set, 'alias', RELAY_ALIAS, 'mtu', TUN_MTU, 'txqueuelen', TUN_QUEUE_LENGTH));
   await run(ip(...set, 'addrgenmode', 'none'));
   await run(ip(...set, 'up'));
 }
+
+/** True for a TUN that a relay can use. */
+const isTun = ({ linkinfo }: HostLink): boolean =>
+  linkinfo?.info_kind === 'tun' &&
+  linkinfo.info_data?.type === 'tun' &&
+  linkinfo.info_data.multi_queue !== true;

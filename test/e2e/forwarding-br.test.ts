@@ -1,10 +1,13 @@
 /** Everything that people do, through the project's own border relay; then what only a relay does. */
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Gateway } from '../../lab/gateway.ts';
 import { hostState, stateDifferences } from '../../lab/host-state.ts';
 import { configuration, MAP_E } from '../../lab/lines.ts';
 import { addNeighbour, FLATMATE, NEXT_DOOR } from '../../lab/neighbours.ts';
 import { until } from '../../lab/netns.ts';
+import { projectFolder } from '../../lab/programs.ts';
 import type { PortfoldRelay } from '../../lab/relay.ts';
 import { ping, tracepath } from '../../lab/services.ts';
 import { SERVER } from '../../lab/topology.ts';
@@ -127,6 +130,80 @@ describe('forwarding on a MAP-E line, relay by portfold br', () => {
     assert.equal(after - before, 6);
   });
 
+  it('refuses a second relay beside it, and to clean up after one, and touches nothing', async () => {
+    const file = readFileSync(relay().configFile, 'utf8');
+    const second = join(relay().runtimeDirectory, '..', 'second.toml');
+    const directory = join(relay().runtimeDirectory, '..', 'second');
+    const before = await hostState(bed.lab.relay);
+    for (const tun of ['portfold-br0', 'second-br0'])
+      for (const words of [[], ['--clean']]) {
+        const own = file.replace(relay().runtimeDirectory, directory);
+        writeFileSync(second, `tun = "${tun}"\n${own}`);
+        const program = join(projectFolder(), 'bin', 'portfold.js');
+        const { code, stderr } = await bed.lab.relay.run(
+          process.execPath,
+          [program, 'br', '-c', second, ...words],
+          { check: false },
+        );
+        assert.equal(code, 1, stderr);
+        assert.match(stderr, /Another Portfold relay runs in this network namespace \(its TUN is/);
+        assert.deepEqual(stateDifferences(before, await hostState(bed.lab.relay)), []);
+        assert.equal(existsSync(directory), false);
+      }
+    rmSync(second);
+    const { received, output } = await ping(bed.lab.hosts[0]);
+    assert.equal(received, 3, output);
+  });
+
+  it('adopts what a killed one left: no route goes, not even with another TUN', async () => {
+    const namespace = bed.lab.relay;
+    const monitor = namespace.start('ip', ['-o', 'monitor', 'route', 'link']);
+    /** What the kernel told up to now: until a route of our own is heard. */
+    const heard = async (marker: string): Promise<string> => {
+      await until('the monitor to hear', async () => {
+        await namespace.ip([`route replace blackhole ${marker}`, `route del blackhole ${marker}`]);
+        return monitor.stdout.includes(`Deleted blackhole ${marker}`);
+      });
+      return monitor.stdout;
+    };
+    const tuns = async (): Promise<string[]> => {
+      const { stdout } = await namespace.run('ip', ['-j', 'link', 'show', 'type', 'tun']);
+      const links = JSON.parse(stdout) as { ifname: string; ifindex: number }[];
+      return links.filter((link) => link.ifname).map((link) => `${link.ifname} ${link.ifindex}`);
+    };
+    const file = readFileSync(relay().configFile, 'utf8');
+    await heard('198.18.1.1');
+    const before = await tuns();
+
+    await relay().stop('SIGKILL');
+    await relay().start();
+    assert.deepEqual(await tuns(), before);
+    const same = await heard('198.18.1.2');
+    assert.doesNotMatch(same, /^Deleted .*(proto 177|portfold-br0)/m);
+    assert.equal((await ping(bed.lab.hosts[0])).received, 3);
+
+    const more = '[[rules]]\nipv6 = "240b:11::/32"\nipv4 = "106.73.0.0/16"\nea-length = 24\n';
+    writeFileSync(relay().configFile, `tun = "other-br0"\n${file}\n${more}`);
+    await relay().stop('SIGKILL');
+    await relay().start();
+    assert.match((await tuns()).join(), /^other-br0 \d+$/);
+    const other = (await heard('198.18.1.3')).slice(same.length);
+    const gone = other.search(/^Deleted \d+: portfold-br0/m);
+    for (const destination of ['106.72.0.0/16', MAP_E.brAddress]) {
+      const taken = other.indexOf(`${destination} dev other-br0 proto 177`);
+      assert.ok(taken >= 0 && taken < gone, `${destination} in\n${other}`);
+    }
+    assert.equal((await ping(bed.lab.hosts[0])).received, 3);
+
+    writeFileSync(relay().configFile, file);
+    await relay().stop('SIGKILL');
+    await relay().start();
+    const { stdout } = await namespace.run('ip', ['route', 'show', 'proto', '177']);
+    assert.match(stdout, /^106\.72\.0\.0\/16 dev portfold-br0/);
+    assert.doesNotMatch(stdout, /106\.73/);
+    await monitor.stop('SIGTERM');
+  });
+
   it('starts again after it was killed, and takes everything back at its end', async () => {
     await relay().stop('SIGKILL');
     assert.notDeepEqual(stateDifferences(bed.lab.hostOfRelay!, await hostState(bed.lab.relay)), []);
@@ -144,5 +221,7 @@ describe('forwarding on a MAP-E line, relay by portfold br', () => {
     const cleaned = await relay().portfold('br', '-c', relay().configFile, '--clean');
     assert.equal(cleaned.code, 0, cleaned.stderr);
     assert.deepEqual(stateDifferences(bed.lab.hostOfRelay!, await hostState(bed.lab.relay)), []);
+    assert.equal(existsSync(join(relay().runtimeDirectory, 'gateway.lock')), false);
+    assert.equal(existsSync(join(relay().runtimeDirectory, 'portfold.sock')), false);
   });
 });

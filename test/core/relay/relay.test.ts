@@ -439,6 +439,33 @@ describe('relay, fragments', () => {
     assert.equal(bench.dropped('FragmentOfDropped'), 1);
   });
 
+  it('of a refused packet are dropped at once, in any order, and take no room', () => {
+    const unassigned = cut(`${REMOTE}:9`, `${A_ADDRESS}:80`);
+    for (const order of [
+      [0, 1, 2],
+      [1, 0, 2],
+      [2, 1, 0],
+    ]) {
+      const bench = new RelayBench();
+      const answers = order.flatMap((i) => bench.send(unassigned[i]));
+      assert.equal(answers.length, 1, order.join());
+      assertError(answers[0], 3, 1, REMOTE);
+      assert.equal(bench.dropped('FragmentOfDropped'), 2, order.join());
+      bench.pass(3);
+      assert.equal(bench.dropped('FragmentWithoutFirst'), 0, order.join());
+    }
+    // One that waits for its first fragment is not pushed out by many of refused packets.
+    const bench = new RelayBench();
+    const [first, later] = cut(`${REMOTE}:9`, A);
+    assert.deepEqual(bench.send(later), []);
+    for (let id = 100; id < 400; id++) {
+      const [refused, ...rest] = cut(`${REMOTE}:9`, `${A_ADDRESS}:80`, id);
+      for (const part of [refused, ...rest]) bench.send(part);
+    }
+    assert.equal(bench.send(first).length, 2);
+    assert.equal(bench.dropped('FragmentOfDropped'), 600);
+  });
+
   it('from CE to CE are checked and follow', () => {
     const bench = new RelayBench();
     const parts = cut(A, C);

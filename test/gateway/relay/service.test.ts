@@ -113,6 +113,28 @@ describe('a host for a relay', () => {
     assert.equal(inspect(named, facts({ addresses: [] })).ipv4Address, '192.0.0.8');
   });
 
+  it('is refused while another relay lives there, whatever its TUN is called, and not by a dead one', () => {
+    const info_data = { type: 'tun' };
+    const other = {
+      mtu: 1500,
+      ifalias: 'portfold relay',
+      linkinfo: { info_kind: 'tun', info_data },
+    };
+    for (const ifname of ['portfold-br0', 'br9']) {
+      const withOther = (flags: string[]): HostFacts =>
+        facts({ links: [...facts().links, { ...other, ifname, flags }] });
+      assert.throws(
+        () => inspect(config, withOther(['UP', 'LOWER_UP'])),
+        (error: Error & { code?: string; exitCode?: number }) => {
+          assert.deepEqual([error.code, error.exitCode], ['HOST_RELAY_RUNNING', 1]);
+          assert.match(error.message, new RegExp(`its TUN is ${ifname}\\).*stop that one first`));
+          return true;
+        },
+      );
+      assert.equal(inspect(config, withOther(['NO-CARRIER', 'UP'])).interfaceMtu, 1500);
+    }
+  });
+
   it('is refused with the reason where it does not fit', () => {
     const refused = (change: Partial<HostFacts>, code: string, words: RegExp): void =>
       assert.throws(
@@ -127,6 +149,13 @@ describe('a host for a relay', () => {
     refused({ links: [] }, 'HOST_INTERFACE_MISSING', /no interface "wan0"/);
     const taken = { ifname: 'portfold-br0', flags: [], mtu: 1500, ifalias: 'theirs' };
     refused({ links: [...facts().links, taken] }, 'HOST_TUN_TAKEN', /choose another name/);
+    const early = { ...config, tun: 'early0' };
+    const links = [...facts().links, { ...taken, ifname: 'early0', ifalias: undefined }];
+    assert.throws(() => inspect(early, facts({ links })), /choose another name/);
+    assert.doesNotThrow(
+      () => inspect(early, facts({ links }), 'early0'),
+      'of a start killed early',
+    );
     refused({ addresses: [] }, 'HOST_NO_IPV4', /write ipv4-address/);
     const own = { family: 'inet6', local: '2001:db8:ffff:0::1', prefixlen: 128, scope: '0' };
     refused(
