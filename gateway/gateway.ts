@@ -1,6 +1,6 @@
 /**
  * The gateway: brings configuration, host settings, arena, datapath and control API together, in an order in which a failure at any
- * step leaves nothing behind.
+ * step leaves nothing behind, or what a predecessor left.
  *
  *   lock → control socket → arena → host settings → datapath       and back in the opposite order
  *
@@ -32,7 +32,7 @@ import { GatewayError } from './errors.ts';
 import { engineLans, engineLine, hostLine, lineMtu, resolveWan } from './line.ts';
 import type { Logger } from './log.ts';
 import { type Change, changesBetween } from './reload.ts';
-import { openArena, takeLock } from './runtime.ts';
+import { type OpenedArena, openArena, takeLock } from './runtime.ts';
 import { ArenaSource } from './source/arena-source.ts';
 import { EventLog } from './source/event-log.ts';
 import { describeStatus } from './source/status.ts';
@@ -42,6 +42,14 @@ import { HostWatch, RepairPace } from './watch.ts';
 const EVENT_POLL_MILLISECONDS = 250;
 /** After a repair, until it is looked at. */
 const REVIEW_MILLISECONDS = 500;
+
+/** How it ended. */
+export interface Ending {
+  /** False if something on the host could not be undone; the log says what. */
+  isUndone: boolean;
+  /** Settings that stay since their value of before is not known; undefined if all is known. */
+  unknown?: string[];
+}
 
 export interface GatewayOptions {
   config: PortfoldConfig;
@@ -62,6 +70,8 @@ export class Gateway implements ControlSource {
   private host: HostResult | undefined;
   private mtu = 0;
   private arena: Arena | undefined;
+  private opened: OpenedArena | undefined;
+  /** Of the arena in use; empty until packets pass. */
   private arenaPath = '';
   private source: ArenaSource | undefined;
   private eventLog: EventLog | undefined;
@@ -84,12 +94,18 @@ export class Gateway implements ControlSource {
     this.losses = new TunLosses(options.config.gateway.tun);
   }
 
-  /** Starts everything, or throws after undoing what was done. */
+  /** Starts everything, or throws after undoing what was done. What a predecessor left stays for the next start. */
   async start(): Promise<void> {
     try {
       await this.startSteps();
     } catch (error) {
-      await this.stop();
+      const isTakeover = this.host?.adopted === true;
+      await this.stop(isTakeover);
+      if (isTakeover)
+        this.options.logger.warn(
+          'not started; what the predecessor left stays: the sessions, and rules that drop IPv4 of the LAN until a start ' +
+            'succeeds or `portfold doctor --clean` takes all back',
+        );
       throw error;
     }
   }
@@ -123,7 +139,7 @@ export class Gateway implements ControlSource {
     const opened = openArena(runtimeDirectory, shape, [line.externalAddress], this.line.ports);
     const { arena, adopted: adopt } = opened;
     this.arena = arena;
-    this.arenaPath = opened.path;
+    this.opened = opened;
     this.source = this.viewOf(arena, config, this.host);
     const epochTime = Date.now() - (bootMilliseconds() - arena.epochMs);
     this.eventLog = new EventLog(arena, set.count, epochTime);
@@ -133,7 +149,7 @@ export class Gateway implements ControlSource {
     this.datapath = await Datapath.start(
       {
         tun: config.gateway.tun,
-        arenaPath: this.arenaPath,
+        arenaPath: opened.path,
         arenaBytes: arenaBytes(arena.shape),
         capacity: config.gateway.capacity,
         ports: this.line.ports,
@@ -144,6 +160,8 @@ export class Gateway implements ControlSource {
       },
       this.options.onFailure,
     );
+    // Only now is a predecessor's arena that does not fit given up.
+    this.arenaPath = opened.keep();
     const { restored, dropped } = this.datapath.ready;
     if (adopt) logger.info({ restored, dropped }, 'sessions of the predecessor taken over');
     if (!this.datapath.ready.arenaIsLocked)
@@ -157,27 +175,27 @@ export class Gateway implements ControlSource {
   /**
    * Ends everything that runs and undoes what was changed on the host.
    * @param handover leave host settings and sessions in place for a successor
-   * @returns false if something on the host could not be undone; the log says what
    */
-  async stop(handover = false): Promise<boolean> {
+  async stop(handover = false): Promise<Ending> {
     const { config, logger } = this.options;
-    let isUndone = true;
+    const ending: Ending = { isUndone: true };
     this.state = 'stopping';
     await this.watch?.stop();
     clearInterval(this.eventTimer);
     await this.datapath?.stop();
     if (this.hostIsSet && !handover) {
       try {
-        await undoHostOrThrow(config.gateway.runtimeDirectory);
+        ending.unknown = (await undoHostOrThrow(config.gateway.runtimeDirectory)).unknown;
       } catch (error) {
-        isUndone = false;
+        ending.isUndone = false;
         logger.error((error as Error).message);
       }
     }
+    this.opened?.discard();
     if (this.arenaPath !== '' && !handover) rmSync(this.arenaPath, { force: true });
     await this.server?.close();
     this.lock?.release();
-    return isUndone;
+    return ending;
   }
 
   /**

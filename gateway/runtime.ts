@@ -3,6 +3,7 @@
  *
  *   RUNTIME/gateway.lock      held while a gateway lives; the kernel gives it back when the process ends, however
  *   RUNTIME/arena             on tmpfs; where the directory is not, /dev/shm/portfold-HASH
+ *   RUNTIME/arena.new         one that is to take its place, until the start has succeeded
  *
  * Directory and lock file go again with the gateway that made them, as long as nothing else lies there: a refused start leaves
  * nothing. Removing a lock file is safe only since whoever takes the lock looks afterwards whether it holds the file of that
@@ -19,6 +20,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmdirSync,
   rmSync,
   statSync,
@@ -33,6 +35,7 @@ const RUNTIME_MODE = 0o750;
 const LOCK_MODE = 0o644;
 export const LOCK_FILE = 'gateway.lock';
 const ARENA_FILE = 'arena';
+const NEW_SUFFIX = '.new';
 /** Where the arena lies when the runtime directory is not in memory. */
 const SHARED_MEMORY = '/dev/shm';
 /** Each time somebody else removed the file in between. */
@@ -61,6 +64,17 @@ export function takeLock(runtimeDirectory: string): FileLock {
   throw alreadyRunning(runtimeDirectory);
 }
 
+/** For who cleans up: the lock of a directory that is there, whose file goes when it is released. */
+export function takeLockToClean(runtimeDirectory: string): FileLock | 'held' | undefined {
+  if (!existsSync(runtimeDirectory)) return undefined;
+  const path = join(runtimeDirectory, LOCK_FILE);
+  for (let attempt = 0; attempt < LOCK_ATTEMPTS_MAX; attempt++) {
+    const lock = tryLock(path, () => {}, true);
+    if (lock !== undefined) return lock;
+  }
+  return 'held';
+}
+
 const alreadyRunning = (runtimeDirectory: string): GatewayError =>
   new GatewayError(
     'GATEWAY_RUNNING',
@@ -69,7 +83,11 @@ const alreadyRunning = (runtimeDirectory: string): GatewayError =>
   );
 
 /** Undefined when the file that was locked is no longer the one of that name. */
-function tryLock(path: string, cleanUp: () => void): FileLock | 'held' | undefined {
+function tryLock(
+  path: string,
+  cleanUp: () => void,
+  removesFile = false,
+): FileLock | 'held' | undefined {
   const opened = openOrMake(path);
   if (opened === undefined) return undefined;
   const { descriptor, made } = opened;
@@ -88,7 +106,7 @@ function tryLock(path: string, cleanUp: () => void): FileLock | 'held' | undefin
       release() {
         if (!isHeld) return;
         isHeld = false;
-        if (made && holdsOnlyTheLock(dirname(path))) rmSync(path, { force: true });
+        if (removesFile || (made && holdsOnlyTheLock(dirname(path)))) rmSync(path, { force: true });
         lock.release();
         cleanUp();
       },
@@ -168,6 +186,7 @@ export function unwritableReason(directory: string): string | undefined {
 export function removeArena(runtimeDirectory: string): string[] {
   const paths = [join(runtimeDirectory, ARENA_FILE), sharedArenaPath(runtimeDirectory)];
   return paths.filter((path) => {
+    rmSync(path + NEW_SUFFIX, { force: true });
     if (!existsSync(path)) return false;
     unlinkSync(path);
     return true;
@@ -176,12 +195,20 @@ export function removeArena(runtimeDirectory: string): string[] {
 
 export interface OpenedArena {
   arena: Arena;
+  /** Where it lies now. */
   path: string;
   /** The arena was there and holds a predecessor's records. */
   adopted: boolean;
+  /** Puts a new one in the place of a predecessor's; answers where it lies then. */
+  keep(): string;
+  /** Removes a new one that was not kept. */
+  discard(): void;
 }
 
-/** Maps the arena: a predecessor's, if it was made for the same boot, addresses and ports, else a new one. */
+/**
+ * Maps the arena: a predecessor's, if it was made for the same boot, addresses and ports, else a new one beside it. Until that is
+ * kept the predecessor's stays, so that a start that fails costs no session; there must be room for both meanwhile.
+ */
 export function openArena(
   runtimeDirectory: string,
   shape: ArenaShape,
@@ -191,14 +218,37 @@ export function openArena(
   const path = arenaPathFor(runtimeDirectory);
   const identity = arenaIdentity(ports);
   const bytes = arenaBytes(shape);
-  if (statSync(path, { throwIfNoEntry: false })?.size === bytes) {
+  const sizeBefore = statSync(path, { throwIfNoEntry: false })?.size;
+  if (sizeBefore === bytes) {
     const arena = new Arena(mapArena(path, bytes, { create: false }).buffer, shape);
-    if (arena.isFor(externalAddresses, identity)) return { arena, path, adopted: true };
+    if (arena.isFor(externalAddresses, identity))
+      return { arena, path, adopted: true, keep: () => path, discard() {} };
   }
-  rmSync(path, { force: true });
-  const arena = new Arena(mapArena(path, bytes, { create: true }).buffer, shape);
+
+  const newPath = path + NEW_SUFFIX;
+  const discard = (): void => rmSync(newPath, { force: true });
+  discard();
+  const arena = new Arena(makeArena(newPath, bytes, sizeBefore), shape);
   arena.format(bootMilliseconds(), externalAddresses, identity);
-  return { arena, path, adopted: false };
+  const keep = (): string => {
+    renameSync(newPath, path);
+    return path;
+  };
+  return { arena, path: newPath, adopted: false, keep, discard };
+}
+
+function makeArena(path: string, bytes: number, sizeBefore: number | undefined): ArrayBuffer {
+  try {
+    return mapArena(path, bytes, { create: true }).buffer;
+  } catch (error) {
+    if (sizeBefore === undefined) throw error;
+    throw new GatewayError(
+      'ARENA_NOT_MADE',
+      `${(error as Error).message}; the predecessor's of ${sizeBefore} bytes is kept beside it until the start ` +
+        'succeeds: with the old capacity its sessions go on, and `portfold doctor --clean` gives them up',
+      1,
+    );
+  }
 }
 
 /** The arena lies in memory: in the runtime directory if that is tmpfs, else in /dev/shm under a name made from it. */

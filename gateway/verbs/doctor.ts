@@ -22,7 +22,8 @@ import { loadConfig } from '../config/load.ts';
 import type { PortfoldConfig, WanConfig } from '../config/types.ts';
 import { answers } from '../control/socket.ts';
 import { hostLine, resolveWan } from '../line.ts';
-import { LOCK_FILE, removeArena, unwritableReason } from '../runtime.ts';
+import { LOCK_FILE, removeArena, takeLockToClean, unwritableReason } from '../runtime.ts';
+import { hostAfter } from './run.ts';
 
 export interface DoctorOptions {
   config?: string;
@@ -171,11 +172,9 @@ function isLocked(runtimeDirectory: string): boolean {
 async function clean(runtimeDirectory: string, socket: string): Promise<Finding[]> {
   const check = 'clean';
   try {
-    const lock = existsSync(runtimeDirectory)
-      ? lockFile(join(runtimeDirectory, LOCK_FILE))
-      : undefined;
+    const lock = takeLockToClean(runtimeDirectory);
     if (lock === 'held') {
-      const text = `a gateway with the runtime directory ${runtimeDirectory} runs: nothing was undone`;
+      const text = `a gateway or relay with the runtime directory ${runtimeDirectory} runs: nothing was undone`;
       return [{ check, level: 'problem', text, advice: 'stop it first; it undoes its settings' }];
     }
 
@@ -190,8 +189,9 @@ async function clean(runtimeDirectory: string, socket: string): Promise<Finding[
         }));
       const done: string[] = [];
       if (report.found) {
-        const { removed, restored } = report;
+        const { removed, restored, unknown } = report;
         done.push(`undone: ${removed.length} removed, ${restored.length} settings restored`);
+        if (unknown !== undefined) done.push(hostAfter(unknown));
       } else if (await cleanStrays()) done.push('removed what was left');
       // The sessions go last: until here a gateway might still have taken them over.
       const files = [...removeArena(runtimeDirectory), ...(await removeDeadSocket(socket))];
@@ -202,7 +202,8 @@ async function clean(runtimeDirectory: string, socket: string): Promise<Finding[
       lock?.release();
     }
   } catch (error) {
-    return [{ check, level: 'problem', text: messageOf(error), advice: 'see the message' }];
+    const advice = 'do what the message says';
+    return [{ check, level: 'problem', text: messageOf(error), advice }];
   }
 }
 

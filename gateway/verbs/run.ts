@@ -60,10 +60,9 @@ export async function run(options: RunOptions): Promise<number> {
   sdNotify('STOPPING=1');
   const handover = options.handover === true && exitCode === 0;
   // What is left then stands in the log; to say anything of success would hide it.
-  if (!(await gateway.stop(handover))) return exitCode || 1;
-  logger.info(
-    handover ? 'ended; a successor may take over' : 'ended; the host is as it was before',
-  );
+  const { isUndone, unknown } = await gateway.stop(handover);
+  if (!isUndone) return exitCode || 1;
+  logger.info(handover ? 'ended; a successor may take over' : `ended; ${hostAfter(unknown)}`);
   return exitCode;
 }
 
@@ -90,4 +89,11 @@ export function version(): string {
     }
   }
   return 'unknown';
+}
+
+/** How the host is after an undo. `unknown`: settings of which nobody knows what they were before, if any. */
+export function hostAfter(unknown: string[] | undefined): string {
+  if (unknown === undefined) return 'the host is as it was before';
+  const names = unknown.length > 0 ? unknown.join(', ') : 'kernel settings';
+  return `${names} stay as a start without a snapshot found them, what the gateway itself changed is as before`;
 }

@@ -1,8 +1,15 @@
 /** The runtime directory: who holds it, what a start makes there, and what stays when it ends. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { LOCK_FILE, removeArena, takeLock, unwritableReason } from '../../gateway/runtime.ts';
+import {
+  LOCK_FILE,
+  openArena,
+  removeArena,
+  takeLock,
+  takeLockToClean,
+  unwritableReason,
+} from '../../gateway/runtime.ts';
 import { lockFile } from '../../tun/native.ts';
 
 describe('gateway/runtime', () => {
@@ -71,5 +78,59 @@ describe('gateway/runtime', () => {
     assert.deepEqual(removeArena(directory), [arena]);
     assert.equal(existsSync(arena), false);
     assert.equal(existsSync(join(directory, 'other')), true);
+  });
+
+  it('keeps the arena of a predecessor until one that does not fit is kept in its place', () => {
+    mkdirSync(directory, { recursive: true });
+    const ports = Uint16Array.of(5472, 5473);
+    const open = (capacity: number) =>
+      openArena(directory, { capacity, portCount: 2, externalCount: 1 }, [1], ports);
+    const path = join(directory, 'arena');
+
+    assert.equal(open(1024).keep(), path);
+    assert.equal(open(1024).adopted, true);
+    const { size } = statSync(path);
+
+    const other = open(4096);
+    assert.equal(other.path, `${path}.new`);
+    assert.equal(other.adopted, false);
+    assert.equal(statSync(path).size, size);
+    other.discard();
+    assert.equal(existsSync(other.path), false);
+    assert.equal(open(1024).adopted, true);
+
+    // Killed before it was kept: neither the next one nor who cleans up stumbles over it.
+    open(4096);
+    open(4096).keep();
+    assert.ok(statSync(path).size > size);
+    assert.equal(open(4096).adopted, true);
+    open(1024);
+    assert.deepEqual(removeArena(directory), [path]);
+    assert.equal(existsSync(`${path}.new`), false);
+  });
+
+  it('keeps the arena of a predecessor when another cannot be made', () => {
+    mkdirSync(directory, { recursive: true });
+    const ports = Uint16Array.of(5472);
+    const shape = { capacity: 1024, portCount: 1, externalCount: 1 };
+    openArena(directory, shape, [1], ports).keep();
+    // A directory in its way stands for every reason why it cannot be made.
+    mkdirSync(join(directory, 'arena.new', 'full'), { recursive: true });
+    assert.throws(() => openArena(directory, { ...shape, capacity: 4096 }, [1], ports));
+    assert.equal(openArena(directory, shape, [1], ports).adopted, true);
+  });
+
+  it('loses its lock file with who cleans up, unless a gateway holds it', () => {
+    assert.equal(takeLockToClean(directory), undefined);
+    const lock = takeLock(directory);
+    assert.equal(takeLockToClean(directory), 'held');
+    writeFileSync(join(directory, 'other'), '');
+    lock.release();
+    assert.equal(existsSync(join(directory, LOCK_FILE)), true);
+    const cleaning = takeLockToClean(directory);
+    assert.ok(cleaning !== undefined && cleaning !== 'held');
+    assert.throws(() => takeLock(directory), { code: 'GATEWAY_RUNNING' });
+    cleaning.release();
+    assert.equal(existsSync(join(directory, LOCK_FILE)), false);
   });
 });

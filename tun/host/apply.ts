@@ -5,10 +5,13 @@
  *            changed, to disk
  *   adopt    the same, but the snapshot stays the first one; what the old plan had and the new one
  *            does not goes after the new one stands, so that no packet finds a gap
+ *   strays   fresh, but a predecessor's things are there and its snapshot is not: they are removed,
+ *            and the settings that are as we would set them are noted as not known
  *   failure  fresh: everything is undone; adopting: the predecessor's settings are put back
  */
 import { HostError, messageOf, misfit } from './errors.ts';
 import type { HostFacts, HostLink } from './facts.ts';
+import { readOpenedDoors } from './forwarding.ts';
 import { type HostInspection, inspectHost, readTunnelSource } from './inspect.ts';
 import { TUN_ALIAS, TUN_MTU, TUN_QUEUE_LENGTH } from './numbers.ts';
 import {
@@ -22,7 +25,7 @@ import { RESERVED_PORTS, withoutPorts } from './ports.ts';
 import { ip, ipJson, isAlreadyGone, isAlreadyThere, run, runUnless } from './run.ts';
 import { sharedLine } from './shared-address.ts';
 import { type HostSnapshot, newSnapshot, readSnapshot, writeSnapshot } from './snapshot.ts';
-import { removeStrays } from './strays.ts';
+import { hasStrays, removeStrays } from './strays.ts';
 import { hasSetting, readAllSettings, readSetting, writeSetting } from './sysctl.ts';
 import type { HostRequest, HostResult } from './types.ts';
 import { removeItem, undoHost } from './undo.ts';
@@ -38,7 +41,8 @@ const RESTORE_HOPS: Record<HostResult['encapsulation'], [outbound: number, inbou
 export async function applyHost(request: HostRequest): Promise<HostResult> {
   const inspection = await inspectHost(request);
   const old = readSnapshot(request.runtimeDirectory);
-  if (old === undefined) await removeStrays(inspection.facts, request.tun);
+  const isWithoutSnapshot = old === undefined && hasStrays(inspection.facts);
+  if (isWithoutSnapshot) await removeStrays(inspection.facts, request.tun);
 
   const tunnelSourceBefore = old?.tunnelSourceBefore ?? (await readTunnelSource());
   const context = await readContext(request, inspection, old, tunnelSourceBefore);
@@ -46,13 +50,30 @@ export async function applyHost(request: HostRequest): Promise<HostResult> {
 
   const start = readAllSettings(plan.settings.map((setting) => setting.path));
   const snapshot = old ?? newSnapshot(request.tun, start, tunnelSourceBefore);
+  if (isWithoutSnapshot) {
+    const isAsOurs = plan.settings.filter(
+      ({ path, value }) => start[path] === value && !path.includes(`/${request.tun}/`),
+    );
+    snapshot.unknownBefore = isAsOurs.map(({ path }) => path);
+    plan.warnings.push(unknownWarning(snapshot.unknownBefore, request.runtimeDirectory));
+  }
   try {
     await adoptOrMake(request, plan, snapshot, old, start, inspection.facts);
   } catch (error) {
     throw await rolledBack(request, error, old, plan);
   }
-  return describe(request, inspection, plan);
+  return {
+    ...(await describe(request, inspection, plan)),
+    adopted: old !== undefined || isWithoutSnapshot,
+  };
 }
+
+const unknownWarning = (paths: string[], runtimeDirectory: string): string =>
+  `A gateway was here before, and ${runtimeDirectory} holds no snapshot of what the host was before ` +
+  'that one: kernel settings that it changed stay at the end as they are now' +
+  (paths.length > 0
+    ? `, perhaps ${paths.join(', ')}; set back by hand what you want otherwise.`
+    : '.');
 
 async function adoptOrMake(
   request: HostRequest,
@@ -78,6 +99,12 @@ async function adoptOrMake(
   };
   writeSnapshot(request.runtimeDirectory, during);
 
+  // The new firewall no longer knows the interfaces that leave: their forwarding goes before.
+  for (const { path } of staleSettings) {
+    const value = snapshot.before[path];
+    if (path.endsWith('forwarding') && value !== undefined && hasSetting(path))
+      writeSetting(path, value);
+  }
   await add(plan.firewall);
   await makeTun(request.tun, facts);
   for (const item of stale.filter((entry) => entry.exclusive)) await removeItem(item);
@@ -224,7 +251,7 @@ export async function readContext(
     advertised,
     acceptRa: before(`net/ipv6/conf/${wan}/accept_ra`) ?? '0',
     reservedPorts: reservedByOthers(old),
-    forwardedBefore: before(`net/ipv4/conf/${wan}/forwarding`) === '1',
+    opened: readOpenedDoors(request, before, old?.before['net/ipv4/ip_forward']),
     wayOutWithoutDefault: await hasWayOut(request, facts),
   };
 }

@@ -9,7 +9,7 @@
 import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { firstChoice, probeEncapsulation } from './encapsulation.ts';
-import { messageOf } from './errors.ts';
+import { HostError, messageOf } from './errors.ts';
 import { readFacts } from './facts.ts';
 import { hasNetAdmin } from './inspect.ts';
 import { type NftRule, readRuleset, translatingRules } from './ruleset.ts';
@@ -251,6 +251,8 @@ async function examineLeftovers(options: ExamineOptions): Promise<Finding> {
       `if no gateway with another runtime directory runs, ${clean}`,
     );
   } catch (error) {
-    return problem('leftovers', messageOf(error), clean);
+    // A snapshot that cannot be relied on: to clean or to start is refused in the same words.
+    const isToldHow = error instanceof HostError && error.code.startsWith('HOST_SNAPSHOT');
+    return problem('leftovers', messageOf(error), isToldHow ? 'do what the message says' : clean);
   }
 }

@@ -41,6 +41,11 @@ export interface HostSnapshot {
   changed: Record<string, string> | null;
   items: HostItem[];
   settings: HostSetting[];
+  /**
+   * Only where a predecessor's things were found without its snapshot: settings whose value of
+   * `before` may be that predecessor's, so that the undo leaves them.
+   */
+  unknownBefore?: string[];
 }
 
 export const newSnapshot = (
@@ -132,16 +137,39 @@ function removeHalfWritten(file: string): void {
 function parse(file: string, text: string): HostSnapshot {
   try {
     const value = JSON.parse(text) as HostSnapshot;
-    if (value.schema === SCHEMA) return value;
+    if (isSnapshot(value)) return value;
   } catch {
     // Falls through to the one error for all that is no snapshot of ours.
   }
   throw new HostError(
     'HOST_SNAPSHOT_INVALID',
-    `The file ${file} is not a snapshot that this version understands; if the host was restarted ` +
-      'since, remove it, else undo with the version of Portfold that wrote it.',
+    `The file ${file} is torn, or no snapshot that this version understands: what the host was before ` +
+      `cannot be read from it. Put it aside (mv ${file} ${file}.bad); then \`portfold run\` starts anew and ` +
+      '`portfold doctor --clean` removes what is left. Kernel settings of before are not known then, ' +
+      'and stay as they are.',
   );
 }
+
+function isSnapshot(value: HostSnapshot | null): boolean {
+  if (value?.schema !== SCHEMA) return false;
+  const { bootId, networkNamespace, tun, tunnelSourceBefore, before, changed } = value;
+  const texts = [bootId, networkNamespace, tun, tunnelSourceBefore];
+  return (
+    texts.every((text) => typeof text === 'string') &&
+    isRecord(before) &&
+    (changed === null || isRecord(changed)) &&
+    hasAll(value.items, ({ id, remove }) => isText(id) && Array.isArray(remove?.args)) &&
+    hasAll(value.settings, ({ path, value: set }) => isText(path) && isText(set))
+  );
+}
+
+const isText = (value: unknown): boolean => typeof value === 'string';
+
+const isRecord = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && Object.values(value).every(isText);
+
+const hasAll = <T>(list: T[], test: (entry: T) => boolean): boolean =>
+  Array.isArray(list) && list.every((entry) => typeof entry === 'object' && !!entry && test(entry));
 
 function syncDirectory(directory: string): void {
   const descriptor = openSync(directory, 'r');

@@ -49,6 +49,8 @@ export interface HostResult {
   restoreHopsInbound: number;
   /** The external address is the host's own as well; what is not ours goes back to the host. */
   sharedWithHost: boolean;
+  /** A predecessor's settings were there and are taken over: a start that fails later leaves them. */
+  adopted?: boolean;
   /** Sentences for the log: what works, but perhaps not as the operator thinks. */
   warnings?: string[];
 }

@@ -9,7 +9,8 @@
  *   nftables table                  the belt, last
  *   snapshot                        only if nothing failed, so that the undo can be tried again
  *
- * A value that somebody else changed while the gateway ran is theirs and stays.
+ * A value that somebody else changed while the gateway ran is theirs and stays. So does one that a
+ * predecessor without a snapshot may have set; the report names it.
  */
 import { HostError, messageOf } from './errors.ts';
 import { FIREWALL_ID } from './nft.ts';
@@ -28,6 +29,11 @@ export interface UndoReport {
   restored: string[];
   /** Sentences about what could not be taken back; the snapshot is then kept. */
   problems: string[];
+  /**
+   * There where a start without a snapshot had found a predecessor's things: settings that stay,
+   * since nobody knows what they were before that one.
+   */
+  unknown?: string[];
 }
 
 /** Writing one value can move others; two rounds were enough in every trial. */
@@ -42,6 +48,8 @@ export async function undoHost(runtimeDirectory: string): Promise<UndoReport> {
     return report;
   }
   report.found = true;
+  if (snapshot.unknownBefore !== undefined)
+    report.unknown = snapshot.unknownBefore.filter(hasSetting);
 
   const wanted = wantedSettings(snapshot);
   const isSwitch = (path: string): boolean => restoreRank(path) < 3;
