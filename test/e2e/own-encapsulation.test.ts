@@ -23,7 +23,7 @@ const OWN = configuration('map-e', { runtimeDirectory: 'DIR' }).replace(
 );
 const ICMP_AND_IPV4_BYTES = 28;
 const HOST = '192.168.7.11';
-const MEASURE_SECONDS = 3;
+const MEASURE_SECONDS = 2;
 
 const ownBed = (relay: 'seg6' | 'socat', more: Partial<BedOptions> = {}): Bed =>
   withBed({

@@ -32,7 +32,7 @@ describe('STUN when 24,000 flows came first', () => {
   it('both peers are endpoint-independent, and no flow notices', async () => {
     await startEcho(bed.lab.internet);
     await startStun(bed.lab.internet, bed.lab.folder);
-    const flows = udpFlows(bed.lab.load, { ...LOAD, rounds: 2, pauseSeconds: 15 });
+    const flows = udpFlows(bed.lab.load, { ...LOAD, rounds: 2, pauseSeconds: 8 });
     await until(
       'all sessions to stand',
       async () => (await bed.gateway.control.status()).sessions.udp >= FLOWS,
