@@ -53,11 +53,17 @@ export type DropReason = (typeof Drop)[keyof typeof Drop];
 
 /** Names by number, and what each means for a person. */
 export const DROP_MEANING: readonly (readonly [name: keyof typeof Drop, meaning: string])[] = [
-  ['TruncatedHeader', 'The packet ends before its headers do, or a header lies about its length.'],
+  [
+    'TruncatedHeader',
+    'The packet ends before its headers do, or its IP length; or a header length is too small.',
+  ],
   ['NotIp', 'The first four bits say neither IPv4 nor IPv6.'],
   ['FragmentOfDropped', 'A later fragment of a packet whose first fragment was not forwarded.'],
   ['LoopedOwnSource', 'A packet with our own external address as source came back: a loop.'],
-  ['SourceNotInternal', 'A packet from the LAN side whose source is in none of the LAN networks.'],
+  [
+    'SourceNotInternal',
+    'A packet that is not to our external address, from a source in none of the LAN networks.',
+  ],
   ['SourceIsInternal', 'A packet from the WAN whose source claims to be in a LAN network.'],
   [
     'UnroutableDestination',
@@ -105,7 +111,7 @@ export const DROP_MEANING: readonly (readonly [name: keyof typeof Drop, meaning:
   ],
   [
     'TunnelPacketNotAccepted',
-    'To the tunnel address, but not from the border relay or not IPv4 in IPv6.',
+    'To the tunnel address, but not IPv4 from the relay, nor an ICMPv6 error that can be passed on.',
   ],
   [
     'TunnelErrorWithoutSession',

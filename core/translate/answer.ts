@@ -113,6 +113,7 @@ function answer(
   const dropped = ctx.drop(reason);
   const lan = ctx.lanOf(sender);
   if (lan < 0 || !mayBeAnswered(bytes, at)) return dropped;
+  if (ctx.isLanBroadcast(readI32(bytes, at + IPV4_DESTINATION))) return dropped;
   if (!ctx.mayAnswer(sender)) return ctx.drop(Drop.AnswerLimited);
 
   const quoted = Math.min(readU16(bytes, at + IPV4_TOTAL_LENGTH), QUOTE_BYTES_MAX);

@@ -111,6 +111,14 @@ export class Context {
     return -1;
   }
 
+  /** True for the broadcast address of a LAN: nothing but its mask tells it from a host. A /31 and a /32 have none (RFC 3021). */
+  isLanBroadcast(address: number): boolean {
+    const lan = this.lanOf(address);
+    if (lan < 0) return false;
+    const { mask } = this.lans[lan];
+    return (address | mask) === -1 && mask !== -1 && mask !== -2;
+  }
+
   /** Counts a drop; the negative verdict carries the reason. */
   drop(reason: number): number {
     this.counters[COUNTER_DROPS + reason]++;

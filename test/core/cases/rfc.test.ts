@@ -3,9 +3,20 @@
  * one, the test shows what it does instead.
  */
 import assert from 'node:assert/strict';
+import { Counter } from '../../../core/table/counters.ts';
+import { mayBeAnswered } from '../../../core/translate/answer.ts';
 import { standardPolicy } from '../../../policies/standard.ts';
 import { Bench, EXTERNAL, endpoints, mapePorts } from '../../support/gateway.ts';
-import { echo4, error4, SYN, tcp4, udp4 } from '../../support/packets.ts';
+import {
+  checksumProblems,
+  cutPacket,
+  echo4,
+  error4,
+  SYN,
+  tcp4,
+  udp4,
+  withTos,
+} from '../../support/packets.ts';
 
 const HOST = '192.168.1.11:5000';
 const SERVER = '198.51.100.9:9';
@@ -202,6 +213,48 @@ describe('answers that are not given', () => {
     const answer = bench.pass4(udp4({ from: HOST, to: SERVER, ttl: 0 }));
     assert.deepEqual([answer[9], answer[20], answer[21]], [1, 11, 0]);
     assert.equal(externalOf(answer), '192.168.1.1:0');
+  });
+
+  it('to broadcasts, and about later fragments, whatever is wrong with them', () => {
+    const bench = new Bench({ line: { mtu: 1500 } });
+    const silent = (packet: Uint8Array, what: string): void => {
+      bench.send(packet);
+      for (const out of bench.all()) assert.notEqual(out[9], 1, what);
+      assert.equal(bench.table.parts.counters[Counter.PacketsAnswered], 0, what);
+    };
+    for (const to of ['255.255.255.255:67', '192.168.1.255:67', '127.0.0.1:67', '240.0.0.1:67'])
+      for (const ttl of [0, 64])
+        for (const size of [10, 1480])
+          silent(udp4({ from: HOST, to, ttl, payload: new Uint8Array(size) }), `${to} ${ttl}`);
+    // Of a datagram whose first fragment nobody saw, and of one that was forwarded; a fragment may have "do not fragment" too.
+    const parts = (id: number, ttl: number): Uint8Array[] =>
+      cutPacket(udp4({ from: HOST, to: SERVER, id, ttl, payload: new Uint8Array(4000) }), 2000);
+    for (const later of parts(1, 0).slice(1)) silent(later, 'a later fragment alone');
+    bench.pass(3);
+    silent(cutPacket(parts(2, 64)[0], 1000)[0], 'a first fragment that fits');
+    for (const later of parts(2, 0).slice(1)) silent(later, 'a later fragment');
+
+    const [first, later] = parts(3, 64);
+    assert.ok(mayBeAnswered(first, 0));
+    assert.ok(!mayBeAnswered(later, 0));
+  });
+
+  it('but those that are given are internetwork control: DSCP 48', () => {
+    const bench = new Bench({ line: { mtu: 1400 } });
+    const big = udp4({ from: HOST, to: SERVER, payload: new Uint8Array(1400) });
+    const gre = udp4({ from: HOST, to: SERVER });
+    gre[9] = 47;
+    const given: [Uint8Array, code: string][] = [
+      [udp4({ from: HOST, to: SERVER, ttl: 0 }), '11/0'],
+      [big, '3/4'],
+      [gre, '3/2'],
+    ];
+    for (const [packet, code] of given) {
+      const answer = bench.pass4(withTos(packet, 0x2e << 2));
+      assert.equal(`${answer[20]}/${answer[21]}`, code);
+      assert.equal(answer[1] >> 2, 48, code);
+      assert.deepEqual(checksumProblems(answer), [], code);
+    }
   });
 
   it('a thousand packets whose hops have run out get a limited number of answers', () => {
