@@ -3,7 +3,7 @@
  * there. The bed is in test/tun/host/bed.ts.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -76,7 +76,7 @@ describe('host settings in a namespace', function () {
         ]);
         assert.equal(result.interfaceMtu, 1500);
 
-        assert.deepEqual(apply(request(line)), result);
+        assert.deepEqual(apply(request(line)), { ...result, adopted: true });
         assertState(applied);
 
         assert.equal(undo().found, true);
@@ -163,6 +163,139 @@ describe('host settings in a namespace', function () {
     inside(GATEWAY, 'ping', '-c1', '-W1', '198.51.100.1');
     while (seen === '') await once(capture.stdout!, 'data');
     assert.match(seen.split('\n')[0], /IP 198\.51\.100\.2 > 198\.51\.100\.1: ICMP echo request/);
+  });
+
+  describe('with a third interface, and LAN hosts outside of `networks`', () => {
+    const GUEST = `${GATEWAY}-guest`;
+    const NARROW = [{ name: 'home', interfaces: ['lan0'], networks: ['192.168.1.0/24'] }];
+    // What is thrown out of our table goes on to the main one, and there leads to the guest.
+    const WIDE = [{ ...NARROW[0], networks: ['192.168.0.0/16', '172.30.0.0/24'] }];
+    const WAYS: [string, from: string, to: string, address: string][] = [
+      ['line to LAN', WAN, LAN, '192.168.1.11'],
+      ['line to LAN outside', WAN, LAN, '192.168.7.11'],
+      ['line to guest', WAN, GUEST, '172.30.0.2'],
+      ['LAN to guest', LAN, GUEST, '172.30.0.2'],
+      ['line to LAN, IPv6', WAN, LAN, '2001:db8:7::11'],
+      ['line to guest, IPv6', WAN, GUEST, '2001:db8:8::2'],
+      ['LAN to guest, IPv6', LAN, GUEST, '2001:db8:8::2'],
+      ['guest to LAN', GUEST, LAN, '192.168.7.11'],
+      ['guest to line', GUEST, WAN, '198.51.100.1'],
+    ];
+    const ALL = WAYS.map(([name]) => name);
+
+    beforeEach(() => {
+      execFileSync('ip', ['netns', 'add', GUEST]);
+      const peer = ['peer', 'name', 'eth0', 'netns', GUEST];
+      execFileSync('ip', ['link', 'add', 'guest0', 'netns', GATEWAY, 'type', 'veth', ...peer]);
+      shell(
+        GATEWAY,
+        `ip address add 172.30.0.1/24 dev guest0; ip address add 2001:db8:8::1/64 dev guest0 nodad
+         ip address add 192.168.7.1/24 dev lan0; ip address add 2001:db8:7::1/64 dev lan0 nodad
+         ip link set guest0 up
+         sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0`,
+      );
+      shell(
+        GUEST,
+        `ip address add 172.30.0.2/24 dev eth0; ip address add 2001:db8:8::2/64 dev eth0 nodad
+         ip link set eth0 up; ip route add default via 172.30.0.1`,
+      );
+      shell(
+        LAN,
+        `ip address add 192.168.7.11/24 dev eth0; ip address add 2001:db8:7::11/64 dev eth0 nodad
+         ip -6 route add default via 2001:db8:7::1`,
+      );
+      shell(
+        WAN,
+        `ip route add 192.168.0.0/16 via 198.51.100.2; ip route add 172.30.0.0/24 via 198.51.100.2
+         ip route add 2001:db8:7::/64 via 2001:db8:1::2; ip route add 2001:db8:8::/64 via 2001:db8:1::2`,
+      );
+      for (const name of [LAN, WAN, GUEST])
+        shell(
+          name,
+          `nft 'table inet heard {
+             set ports { type inet_service; flags dynamic; size 64; }
+             chain note { type filter hook prerouting priority -300; add @ports { udp dport }; }; }'`,
+        );
+    });
+
+    afterEach(() => {
+      spawnSync('ip', ['netns', 'del', GUEST]);
+    });
+
+    /** Ways on which a datagram arrives. Each is followed by one of the gateway itself, which must. */
+    function open(): string[] {
+      const send = (from: string, address: string, port: number): string =>
+        inside(from, 'bash', '-c', `echo hello > /dev/udp/${address}/${port}`);
+      const heard = (at: string, port: number): boolean =>
+        new RegExp(`\\b${port}\\b`).test(
+          inside(at, 'nft', 'list', 'set', 'inet', 'heard', 'ports'),
+        );
+      for (const at of [LAN, WAN, GUEST])
+        inside(at, 'nft', 'flush', 'set', 'inet', 'heard', 'ports');
+
+      return WAYS.filter(([name, from, to, address], index) => {
+        const [first, probe, last] = [1, 2, 3].map((step) => 7000 + 10 * index + step);
+        const deadline = Date.now() + 10_000;
+        const arrives = (port: number): void => {
+          send(GATEWAY, address, port);
+          while (!heard(to, port)) assert.ok(Date.now() < deadline, `${name}: no control packet`);
+        };
+        arrives(first);
+        const gateway = address.includes(':') ? '2001:db8:1::2' : '198.51.100.2';
+        if (from === WAN) inside(from, 'ping', '-c1', '-W5', gateway);
+        send(from, address, probe);
+        arrives(last);
+        return heard(to, probe);
+      }).map(([name]) => name);
+    }
+
+    const drops = (): string[] =>
+      inside(GATEWAY, 'nft', 'list', 'chain', 'inet', 'portfold', 'forward')
+        .split('\n')
+        .filter((text) => /counter packets [1-9]\d* .*drop/.test(text))
+        .map((text) => text.trim().replace(/ counter .*/, ''));
+
+    it('opens nothing that the host had shut: before, while it runs, after', () => {
+      const before = state();
+      assert.deepEqual(open(), []);
+      apply(request(ADDRESS_LINE, { lans: WIDE }));
+      assert.deepEqual(open(), []);
+      const lan = 'iifname "lan0" oifname != "lan0" meta protocol ip';
+      assert.deepEqual(drops(), ['iifname "wan0" meta protocol ip', lan]);
+      // Fewer networks, another line: adopted, and still known.
+      apply(request(ADDRESS_LINE, { lans: NARROW }));
+      assert.deepEqual(open(), []);
+      for (const encapsulation of ['seg6', 'own'] as const) {
+        const line = { ...MAP_E_LINE, encapsulation } as HostRequest['line'];
+        apply(request(line, { lans: NARROW }));
+        assert.deepEqual(open(), []);
+        const ipv6 = 'iifname "wan0" meta nfproto ipv6';
+        assert.deepEqual(drops(), ['iifname "wan0" meta protocol ip', ipv6]);
+      }
+      undo();
+      assertState(before);
+      assert.deepEqual(open(), []);
+    });
+
+    it('shuts nothing that the host had open', () => {
+      shell(GATEWAY, 'sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1');
+      const before = state();
+      assert.deepEqual(open(), ALL);
+      for (const line of [ADDRESS_LINE, MAP_E_LINE]) {
+        apply(request(line, { lans: WIDE }));
+        assert.deepEqual(open(), ALL);
+      }
+      undo();
+      assertState(before);
+      assert.deepEqual(open(), ALL);
+    });
+
+    it('opens the doors when the host becomes a router while it runs', () => {
+      apply(request(MAP_E_LINE, { lans: WIDE }));
+      shell(GATEWAY, 'sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1');
+      apply(request(MAP_E_LINE, { lans: WIDE }));
+      assert.deepEqual(open(), ALL);
+    });
   });
 
   it('adopts for another configuration, replaces what differs, and undoes to the first state', () => {

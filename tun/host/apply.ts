@@ -11,6 +11,7 @@
  */
 import { HostError, messageOf, misfit } from './errors.ts';
 import type { HostFacts, HostLink } from './facts.ts';
+import { readOpenedDoors } from './forwarding.ts';
 import { type HostInspection, inspectHost, readTunnelSource } from './inspect.ts';
 import { TUN_ALIAS, TUN_MTU, TUN_QUEUE_LENGTH } from './numbers.ts';
 import {
@@ -98,6 +99,12 @@ async function adoptOrMake(
   };
   writeSnapshot(request.runtimeDirectory, during);
 
+  // The new firewall no longer knows the interfaces that leave: their forwarding goes before.
+  for (const { path } of staleSettings) {
+    const value = snapshot.before[path];
+    if (path.endsWith('forwarding') && value !== undefined && hasSetting(path))
+      writeSetting(path, value);
+  }
   await add(plan.firewall);
   await makeTun(request.tun, facts);
   for (const item of stale.filter((entry) => entry.exclusive)) await removeItem(item);
@@ -244,7 +251,7 @@ export async function readContext(
     advertised,
     acceptRa: before(`net/ipv6/conf/${wan}/accept_ra`) ?? '0',
     reservedPorts: reservedByOthers(old),
-    forwardedBefore: before(`net/ipv4/conf/${wan}/forwarding`) === '1',
+    opened: readOpenedDoors(request, before, old?.before['net/ipv4/ip_forward']),
     wayOutWithoutDefault: await hasWayOut(request, facts),
   };
 }

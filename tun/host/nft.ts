@@ -12,14 +12,16 @@
  * - Where the host uses the external address too, only what concerns our ports is ours: the chains of
  *   shared-address.ts mark it.
  * - Fragments of the tunnel are marked: the kernel would decapsulate the first one, and lose the others.
- * - Where the host did not forward from the line before, packets to LAN addresses stay out:
- *   Portfold opened that door for the TUN alone.
+ * - The doors: an interface from which the host forwarded nothing before forwards to the TUN alone, and
+ *   a LAN to other LANs. A host that forwarded before goes on as it did.
  *
  * Every packet pays for these rules twice, before and after the TUN, and a packet from the TUN in the
  * datapath's own thread: write() runs the kernel's forwarding. So each is told by its interface first,
  * the TUN before all others, and then meets only the rules of its own way. To compare a name is
  * dear (the kernel copies it for each comparison), to look up a route is dearer (`fib`).
  */
+import type { HostLink } from './facts.ts';
+import type { OpenedDoors } from './forwarding.ts';
 import { containsNetwork, parseNetwork } from './ipv4.ts';
 import type { LanNetwork } from './networks.ts';
 import { MARK } from './numbers.ts';
@@ -34,16 +36,22 @@ export const FIREWALL_ID = 'nftables table';
 /** So many comparisons one by one cost less than one look-up in a set of networks, a tree. */
 const NETWORKS_COMPARED_MAX = 4;
 
-export function nftRules(
-  request: HostRequest,
-  networks: LanNetwork[],
-  closeInbound: boolean,
-  shared: AddressLineHost | undefined,
-): HostItem {
+/** What the rules must know of the host. */
+export interface NftContext {
+  links: HostLink[];
+  networks: LanNetwork[];
+  opened: OpenedDoors;
+  /** Absent if the address is not the host's own as well. */
+  shared?: AddressLineHost;
+  /** The device of our own that decapsulates, if there is one. */
+  tunnel?: string;
+}
+
+export function nftRules(request: HostRequest, context: NftContext): HostItem {
+  const { networks, shared } = context;
   const { line } = request;
   const [tun, wan] = [request.tun, line.interface].map(quote);
-  const lans = [...new Set(request.lans.flatMap((lan) => lan.interfaces))].map(quote);
-  const lan = `{ ${lans.join(', ')} }`;
+  const lans = lanInterfaces(request).map(quote);
   const inside = widest(networks.map((entry) => entry.network));
   const mark = shared === undefined ? [] : markingRules(line.externalAddress);
   const ways = [`${wan} : goto from_wan`, ...lans.map((name) => `${name} : goto from_lan`)];
@@ -76,10 +84,9 @@ export function nftRules(
       'type filter hook forward priority filter; policy accept;',
       `iifname ${tun} accept`,
       `oifname ${tun} accept`,
-      `iifname ${lan} oifname ${wan} meta protocol ip counter drop`,
-      ...(closeInbound
-        ? towards(inside).map((match) => `iifname ${wan} oifname ${lan} ${match} counter drop`)
-        : []),
+      ...bridged(request, context),
+      `iifname ${setOf(lans)} oifname ${wan} meta protocol ip counter drop`,
+      ...doors(request, context),
     ]),
     '}',
     '',
@@ -90,6 +97,43 @@ export function nftRules(
     add: [nft(script)],
     remove: nft(`delete table inet ${NFT_TABLE}\n`),
   };
+}
+
+/** What came to or from the TUN has left the chain before. */
+function doors(request: HostRequest, { opened, tunnel }: NftContext): string[] {
+  const wan = request.line.interface;
+  const lans = lanInterfaces(request);
+  const openedLans = lans.filter((name) => opened.ipv4.includes(name)).map(quote);
+  const lines = [...(opened.ipv4.includes(wan) ? [wan] : []), ...(tunnel ? [tunnel] : [])];
+  const from = { none: [], line: [`iifname ${quote(wan)} `], all: [''] }[opened.ipv6];
+  return [
+    ...lines.map((name) => `iifname ${quote(name)} meta protocol ip counter drop`),
+    ...(openedLans.length > 0
+      ? [
+          `iifname ${setOf(openedLans)} oifname != ${setOf(lans.map(quote))} meta protocol ip counter drop`,
+        ]
+      : []),
+    ...from.map((match) => `${match}meta nfproto ipv6 counter drop`),
+  ];
+}
+
+/**
+ * With bridge-nf-call-iptables the kernel shows the forward chain what a bridge hands from port to port:
+ * it seems to leave where it came from, was not forwarded by us, and passes.
+ */
+function bridged(request: HostRequest, { links, opened }: NftContext): string[] {
+  const { interface: wan } = request.line;
+  const isClosed = (name: string): boolean =>
+    opened.ipv6 === 'all' ||
+    (name === wan && (opened.ipv4.includes(wan) || opened.ipv6 === 'line'));
+  const pairs = links
+    .filter((link) => link.linkinfo?.info_kind === 'bridge' && isClosed(link.ifname))
+    .map((link) => link.ifname)
+    // Others' interfaces may have names that nft cannot hold.
+    .filter((name) => !/["*]/.test(name))
+    .sort()
+    .map((name) => `${quote(name)} . ${quote(name)}`);
+  return pairs.length > 0 ? [`iifname . oifname ${setOf(pairs)} accept`] : [];
 }
 
 /**
@@ -132,6 +176,12 @@ function widest(networks: string[]): string[] {
       ),
   );
 }
+
+const lanInterfaces = (request: HostRequest): string[] => [
+  ...new Set(request.lans.flatMap((lan) => lan.interfaces)),
+];
+
+const setOf = (elements: string[]): string => `{ ${elements.join(', ')} }`;
 
 const nft = (script: string): HostCommand => ({
   program: 'nft',

@@ -20,6 +20,7 @@
 import { Address6 } from 'ip-address';
 import type { HostFacts, HostRoute } from './facts.ts';
 import { isMainTable } from './facts.ts';
+import type { OpenedDoors } from './forwarding.ts';
 import { containsAddress, parseIpv4, parseNetwork } from './ipv4.ts';
 import { type LanNetwork, lanNetworks, unreachedNetworks } from './networks.ts';
 import { nftRules } from './nft.ts';
@@ -78,8 +79,8 @@ export interface PlanContext {
   acceptRa: string;
   /** Ports that others have reserved (ip_local_reserved_ports). */
   reservedPorts: string;
-  /** True if the host forwarded IPv4 from the line's interface before Portfold came. */
-  forwardedBefore: boolean;
+  /** From where the host forwarded nothing before Portfold came. */
+  opened: OpenedDoors;
   /**
    * Address line: a packet from our address leaves although the main table has no default route.
    */
@@ -89,9 +90,16 @@ export interface PlanContext {
 export function makePlan(request: HostRequest, facts: HostFacts, context: PlanContext): HostPlan {
   const networks = lanNetworks(request.lans, facts);
   const shared = sharedLine(request, facts);
+  const forwardsIpv6 = context.encapsulation === 'seg6' || context.encapsulation === 'own';
   const plan: HostPlan = {
     tun: request.tun,
-    firewall: nftRules(request, networks, !context.forwardedBefore, shared),
+    firewall: nftRules(request, {
+      links: facts.links,
+      networks,
+      opened: { ...context.opened, ipv6: forwardsIpv6 ? context.opened.ipv6 : 'none' },
+      shared,
+      tunnel: context.encapsulation === 'ip6tnl' ? tunnelName(request.tun) : undefined,
+    }),
     items: [],
     settings: [],
     encapsulation: context.encapsulation,

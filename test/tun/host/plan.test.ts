@@ -27,7 +27,7 @@ const CONTEXT: PlanContext = {
   advertised: [],
   acceptRa: '1',
   reservedPorts: '',
-  forwardedBefore: false,
+  opened: { ipv4: ['wan0', 'lan0'], ipv6: 'line' },
   wayOutWithoutDefault: false,
 };
 
@@ -271,12 +271,72 @@ describe('plan of the host settings', () => {
       return body.split('\n').map((text) => text.trim());
     };
 
-    it('close the line towards the LAN only where the host was closed before', () => {
-      const inbound = 'iifname "wan0" oifname { "lan0" } ip daddr 192.168.1.0/24 counter drop';
-      assert.ok(chain(plan(), 'forward').includes(inbound));
-      assert.ok(!script(plan({}, { forwardedBefore: true })).includes('iifname "wan0"'));
-      const outbound = 'iifname { "lan0" } oifname "wan0" meta protocol ip counter drop';
-      assert.ok(chain(plan(), 'forward').includes(outbound));
+    /** What the forward chain does with a packet that has nothing to do with the TUN. */
+    const past = (made: HostPlan): string[] => chain(made, 'forward').slice(3);
+    const opened = (ipv4: string[], ipv6: PlanContext['opened']['ipv6'] = 'none') => ({
+      opened: { ipv4, ipv6 },
+    });
+    const belt = 'iifname { "lan0" } oifname "wan0" meta protocol ip counter drop';
+    const fromWan = 'iifname "wan0" meta protocol ip counter drop';
+    const fromLan = 'iifname { "lan0" } oifname != { "lan0" } meta protocol ip counter drop';
+
+    it('shut every door that the host had shut before, and no other', () => {
+      assert.deepEqual(past(plan()), [belt, fromWan, fromLan]);
+      assert.deepEqual(past(plan({}, opened(['wan0']))), [belt, fromWan]);
+      assert.deepEqual(past(plan({}, opened(['lan0']))), [belt, fromLan]);
+      assert.deepEqual(past(plan({}, opened([]))), [belt]);
+    });
+
+    it('leave LAN to LAN to the kernel, and name only LANs from which nothing was forwarded', () => {
+      const lans = [
+        { name: 'a', interfaces: ['lan0'] },
+        { name: 'b', interfaces: ['lan1', 'lan0'] },
+      ];
+      const lan1 = { ifname: 'lan1', flags: ['UP'], mtu: 1500 };
+      const address = { ...FACTS.addresses[0], ifname: 'lan1', local: '192.168.2.1' };
+      const facts = {
+        ...FACTS,
+        links: [...FACTS.links, lan1],
+        addresses: [...FACTS.addresses, address],
+      };
+      const made = makePlan({ ...request(), lans }, facts, { ...CONTEXT, ...opened(['lan1']) });
+      assert.deepEqual(past(made), [
+        'iifname { "lan0", "lan1" } oifname "wan0" meta protocol ip counter drop',
+        'iifname { "lan1" } oifname != { "lan0", "lan1" } meta protocol ip counter drop',
+      ]);
+    });
+
+    it('shut IPv6 exactly where the plan opens it', () => {
+      const ipv6 = (made: HostPlan) => past(made).filter((text) => text.includes('ipv6'));
+      const line = ['iifname "wan0" meta nfproto ipv6 counter drop'];
+      for (const encapsulation of ['seg6', 'own'] as const) {
+        assert.deepEqual(ipv6(plan(MAP_E, { encapsulation })), line);
+        assert.deepEqual(ipv6(plan(MAP_E, { encapsulation, ...opened([], 'none') })), []);
+        const all = plan(MAP_E, { encapsulation, ...opened([], 'all') });
+        assert.deepEqual(ipv6(all), ['meta nfproto ipv6 counter drop']);
+      }
+      for (const made of [plan(), plan(MAP_E, { encapsulation: 'ip6tnl' })])
+        assert.deepEqual(ipv6(made), []);
+    });
+
+    it('shut the tunnel device, which forwards to the TUN alone', () => {
+      const made = plan(MAP_E, { encapsulation: 'ip6tnl', ...opened([]) });
+      assert.deepEqual(past(made), [belt, 'iifname "portfold0-6t" meta protocol ip counter drop']);
+    });
+
+    it('let pass what a bridge only hands from port to port', () => {
+      const bridge = (ifname: string) => ({
+        ...{ ifname, flags: ['UP'], mtu: 1500 },
+        linkinfo: { info_kind: 'bridge' },
+      });
+      const [lan, wan] = FACTS.links;
+      const links = [lan, { ...wan, ...bridge('wan0') }, bridge('vm1'), bridge('vm*')];
+      const passing = 'iifname . oifname { "wan0" . "wan0" } accept';
+      assert.equal(past(plan({}, {}, { links }))[0], passing);
+      assert.equal(past(plan({}, opened([]), { links }))[0], belt);
+      const all = plan(MAP_E, { encapsulation: 'own', ...opened([], 'all') }, { links });
+      const pairs = '{ "vm1" . "vm1", "wan0" . "wan0" }';
+      assert.equal(past(all)[0], `iifname . oifname ${pairs} accept`);
     });
 
     it('let packets of the TUN go first, without a look-up of a route where it cannot be the host', () => {
