@@ -225,13 +225,17 @@ export function openArena(
       return { arena, path, adopted: true, keep: () => path, discard() {} };
   }
 
-  const newPath = path + NEW_SUFFIX;
-  const discard = (): void => rmSync(newPath, { force: true });
+  const newPath = sizeBefore === undefined ? path : path + NEW_SUFFIX;
+  let isKept = false;
+  const discard = (): void => {
+    if (!isKept) rmSync(newPath, { force: true });
+  };
   discard();
   const arena = new Arena(makeArena(newPath, bytes, sizeBefore), shape);
   arena.format(bootMilliseconds(), externalAddresses, identity);
   const keep = (): string => {
-    renameSync(newPath, path);
+    if (newPath !== path) renameSync(newPath, path);
+    isKept = true;
     return path;
   };
   return { arena, path: newPath, adopted: false, keep, discard };

@@ -232,7 +232,7 @@ async function examineLeftovers(options: ExamineOptions): Promise<Finding> {
   const clean = 'run `portfold doctor --clean`, or start the gateway: it adopts them';
   try {
     const snapshot = readSnapshot(runtimeDirectory);
-    if (gatewayLives) return ok('leftovers', 'a gateway runs');
+    if (gatewayLives) return ok('leftovers', 'a gateway or relay runs');
     if (snapshot !== undefined)
       return problem(
         'leftovers',
