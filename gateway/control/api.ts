@@ -12,6 +12,7 @@
  *   GET /v1/ports             List<PortItem>
  *   GET /v1/drops             List<DropItem>
  *   GET /v1/events            EventList            ?since=SEQUENCE
+ *   GET /v1/why               WhyAnswer            ?host=ADDRESS
  *   errors                    { error: { code, message } } with status 400, 404, 405 or 500
  *
  * Every list takes
@@ -199,6 +200,119 @@ export interface EventList extends List<EventItem> {
   lastSequence: number;
   /** Events after `since` that were forgotten before they were asked for. */
   missed: number;
+}
+
+/** Something fails now; something is nearly used up; or it does no harm and is worth knowing. */
+export type WhySeverity = 'short' | 'tight' | 'notice';
+
+/** What a finding is about. */
+export type WhyKind =
+  | 'not-forwarding'
+  | 'queue-full'
+  | 'ports-towards'
+  | 'owned-ports'
+  | 'peers-without-port'
+  | 'session-table'
+  | 'remote-table'
+  | 'host-table'
+  | 'upstream'
+  | 'host-limit'
+  | 'reserve'
+  | 'dead-destination'
+  | 'private-destination'
+  | 'half-open'
+  | 'refused-by-policy'
+  | 'pressure';
+
+export interface WhyHost {
+  address: string;
+  sessions?: number;
+  /** External ports that it owns, or that its sessions take. */
+  ports?: number;
+  /** Packets refused, as far as events told of them. */
+  refused?: number;
+}
+
+export interface WhyDestination {
+  protocol?: ProtocolName;
+  address: string;
+  port?: number;
+  sessions?: number;
+  refused?: number;
+}
+
+export interface WhyClass {
+  class: string;
+  state?: string;
+  /** Sessions; of a finding about owned ports: ports. */
+  count: number;
+}
+
+/** One thing that is short, or that somebody should know. */
+export interface WhyFinding {
+  kind: WhyKind;
+  severity: WhySeverity;
+  /** A few words, for instance "ports towards udp 198.51.100.1:53". */
+  title: string;
+  /** RFC 3339. `until` is there when it is over. */
+  since?: string;
+  until?: string;
+  /** Drop reason, or what caused the pressure. */
+  reason?: string;
+  /** Who, whereto and what; most first. */
+  hosts: WhyHost[];
+  destinations: WhyDestination[];
+  classes: WhyClass[];
+  /** Figures by name; which there are depends on the kind. */
+  numbers: Record<string, number>;
+  /** Sentences for people: what is so, and what to do about it. */
+  text: string;
+  advice: string;
+}
+
+/** What is known of one host. */
+export interface WhyHostReport extends WhyHost {
+  lan: string;
+  sessionsPeak: number;
+  sessionsCreated: number;
+  sessionsRefused: number;
+  classes: WhyClass[];
+  destinations: WhyDestination[];
+  /** By reason, most recent first. */
+  refusals: { reason: string; told: number; since: string; destinations: WhyDestination[] }[];
+  /** 0 is no limit. */
+  limits: { sessions: number; newPerSecond: number; ownedPorts: number };
+  text: string;
+}
+
+/** Figures of one minute. */
+export interface WhyMinute {
+  /** When it began. RFC 3339. */
+  time: string;
+  seconds: number;
+  sessionsCreated: number;
+  sessionsRefused: number;
+  unansweredGaveWay: number;
+  sessionsEvicted: number;
+  /** Greatest of the minute. */
+  sessions: number;
+  pressure: number;
+}
+
+export interface WhyAnswer {
+  schema: 'portfold/why/v1';
+  generatedAt: string;
+  /** One sentence for people. */
+  summary: string;
+  /** Worst first. With `host`: those that it has to do with. */
+  findings: WhyFinding[];
+  /** The three hosts that hold most sessions. */
+  users: WhyHost[];
+  pressure: { level: number; cause?: string; since?: string };
+  /** The host that was asked about; absent where none was, or where it is not known. */
+  host?: WhyHostReport;
+  /** Oldest first; at most the last hour. */
+  minutes: WhyMinute[];
 }
 
 /** Each list and what its items are; the path is /v1/ and the name. */
