@@ -1,11 +1,11 @@
 /** The rule sets that the kernel shares 240 ports with use the ports they are said to use. */
 import assert from 'node:assert/strict';
-import { RULES } from '../../../bench/peers/held.ts';
-import { inPortSet } from '../../../lab/lines.ts';
+import { KERNEL_RULES } from '../../lab/kernel-nat.ts';
+import { inPortSet } from '../../lab/lines.ts';
 
 describe('rule sets for 240 ports', () => {
   it('name each port of the MAP-E set once in the map', () => {
-    const [, elements] = RULES.numgen.match(/mod 240 map \{ (.*) \}/) ?? [];
+    const [, elements] = KERNEL_RULES.numgen.match(/mod 240 map \{ (.*) \}/) ?? [];
     const pairs = elements.split(', ').map((pair) => pair.split(' : ').map(Number));
     assert.deepEqual(
       pairs.map(([index]) => index),
@@ -17,7 +17,7 @@ describe('rule sets for 240 ports', () => {
   });
 
   it('have a rule for each of the 15 blocks and protocol as OpenWrt writes them', () => {
-    const rules = RULES.OpenWrt.match(/snat to \S+/g) ?? [];
+    const rules = KERNEL_RULES.OpenWrt.match(/snat to \S+/g) ?? [];
     assert.equal(rules.length, 45);
     assert.equal(new Set(rules).size, 15);
     for (const rule of rules) {
@@ -28,7 +28,7 @@ describe('rule sets for 240 ports', () => {
   });
 
   it('have as many ports in the one range', () => {
-    const [, first, last] = RULES['one range'].match(/:(\d+)-(\d+)/) ?? [];
+    const [, first, last] = KERNEL_RULES['one range'].match(/:(\d+)-(\d+)/) ?? [];
     assert.equal(Number(last) - Number(first) + 1, 240);
   });
 });
