@@ -47,6 +47,12 @@ export const Drop = {
   TunnelReassembly: 29,
   TunnelCongestion: 30,
   TunnelSourceSpoofed: 31,
+  PrivateDestination: 32,
+  QuicRejected: 33,
+  UdpBlocked: 34,
+  HostSessionLimit: 35,
+  HostRateLimit: 36,
+  ReservedForOthers: 37,
 } as const;
 
 export type DropReason = (typeof Drop)[keyof typeof Drop];
@@ -141,6 +147,24 @@ export const DROP_MEANING: readonly (readonly [name: keyof typeof Drop, meaning:
   [
     'TunnelSourceSpoofed',
     'A tunnel packet from neither the relay nor the neighbour who owns the source inside (RFC 7597).',
+  ],
+  [
+    'PrivateDestination',
+    'The destination is private or reserved, and the line leads to the public network; told by ICMP 3/13.',
+  ],
+  [
+    'QuicRejected',
+    'A policy refuses QUIC, so that the browser takes TCP; told by ICMP 3/13 unless it is silent.',
+  ],
+  ['UdpBlocked', 'A policy refuses UDP; told by ICMP 3/13 unless it is silent.'],
+  [
+    'HostSessionLimit',
+    'The host has as many sessions as a host may have, or as many ports; told by ICMP 3/13.',
+  ],
+  ['HostRateLimit', 'The host begins more sessions a second than a host may; told by ICMP 3/13.'],
+  [
+    'ReservedForOthers',
+    'The last records are kept for hosts with few sessions, and for the gateway; told by ICMP 3/13.',
   ],
 ];
 

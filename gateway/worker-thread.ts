@@ -6,7 +6,7 @@
  */
 import { type Transferable, Worker } from 'node:worker_threads';
 import { type WakeToken, wakeDevice } from '../tun/native.ts';
-import { CONTROL_STOP } from './datapath/plan.ts';
+import { CONTROL_CHANGES, CONTROL_STOP } from './datapath/plan.ts';
 
 /** A worker that does not end within this time is terminated. */
 const STOP_MILLISECONDS_MAX = 2000;
@@ -74,6 +74,7 @@ export class WorkerThread<Ready extends { wakeToken: number }> {
   async stop(): Promise<void> {
     this.isStopping = true;
     Atomics.store(this.control, CONTROL_STOP, 1);
+    Atomics.add(this.control, CONTROL_CHANGES, 1);
     this.wake();
     const timer = setTimeout(() => void this.worker.terminate(), STOP_MILLISECONDS_MAX);
     await this.ended;

@@ -10,8 +10,8 @@
  *
  * `home` lets endpoints share ports and lets an unanswered UDP session give way before a new one is refused; `rfc` does neither.
  */
-import { DECISION_PEER, type Policy } from '../core/policy.ts';
-import { CLASSES_MAX, Class, STATES_MAX, State, TICKS_PER_SECOND } from '../core/state.ts';
+import { DECISION_PEER, type FirstPacket, type Policy, type Profile } from '../core/policy.ts';
+import { CLASS_MASK, Class, STATES_MAX, State, TICKS_PER_SECOND, TIMERS } from '../core/state.ts';
 import { DNS_PORT, isDnsQuery } from '../core/wire/dns.ts';
 import { PROTOCOL_ICMP, PROTOCOL_TCP } from '../core/wire/ipv4.ts';
 import { isStun } from '../core/wire/stun.ts';
@@ -24,11 +24,13 @@ const icmpTimeoutSeconds = 60;
 /** Three quarters of the set may be owned, and eight ports per host. */
 const OWNED_SHARE_256 = 192;
 const OWNED_PER_HOST_MAX = 8;
+/** A pressure level that is never reached. */
+const NEVER = 4;
 
 function standardTimers(halfClosedTimeoutSeconds: number): Int32Array {
-  const timers = new Int32Array(CLASSES_MAX * STATES_MAX);
-  for (let sessionClass = 0; sessionClass < CLASSES_MAX; sessionClass++) {
-    const at = sessionClass * STATES_MAX;
+  const timers = new Int32Array(TIMERS);
+  for (let at = 0; at < TIMERS; at += STATES_MAX) {
+    const sessionClass = (at / STATES_MAX) & CLASS_MASK;
     const idleSeconds = sessionClass === Class.Icmp ? icmpTimeoutSeconds : udpTimeoutSeconds;
     timers.fill(tcpTransitoryTimeoutSeconds * TICKS_PER_SECOND, at, at + STATES_MAX);
     timers[at + State.TcpEstablished] = tcpEstablishedTimeoutSeconds * TICKS_PER_SECOND;
@@ -39,15 +41,8 @@ function standardTimers(halfClosedTimeoutSeconds: number): Int32Array {
   return timers;
 }
 
-function decide(
-  bytes: Uint8Array,
-  payloadAt: number,
-  payloadBytes: number,
-  protocol: number,
-  _internalAddress: number,
-  _remoteAddress: number,
-  remotePort: number,
-): number {
+function decide(first: FirstPacket): number {
+  const { bytes, payloadAt, payloadBytes, protocol, remotePort } = first;
   if (protocol === PROTOCOL_TCP) return Class.Tcp;
   if (protocol === PROTOCOL_ICMP) return Class.Icmp;
   if (isStun(bytes, payloadAt, payloadBytes, remotePort)) return Class.Stun | DECISION_PEER;
@@ -55,15 +50,31 @@ function decide(
   return Class.Other;
 }
 
-/** Makes the policy of a preset. */
+/** Makes the policy of a preset: one profile for every LAN, without limits. */
 export function standardPolicy(preset: 'home' | 'rfc'): Policy {
   const shares = preset === 'home';
-  return {
-    timers: standardTimers(shares ? tcpTransitoryTimeoutSeconds : tcpEstablishedTimeoutSeconds),
+  const timers = standardTimers(
+    shares ? tcpTransitoryTimeoutSeconds : tcpEstablishedTimeoutSeconds,
+  );
+  const profile: Profile = {
     sharing: shares,
     evictUnanswered: shares,
     ownedShare256: shares ? OWNED_SHARE_256 : 256,
-    ownedPerHostMax: shares ? OWNED_PER_HOST_MAX : 65535,
+    ownedPerHostMax: shares ? OWNED_PER_HOST_MAX : 0,
+    openFilter: false,
+    sessionsPerHostMax: 0,
+    newPerSecondMax: 0,
+    newBurst: 0,
+    unansweredPerRemoteMax: 0,
+  };
+  return {
+    timers: [timers, timers, timers, timers],
+    profiles: [profile],
+    profileOfLan: [],
+    reserveSessions: 0,
+    reserveOwnSessions: 0,
+    fewSessions: 0,
+    pressure: { levelAt256: [257, 257, 257], evictFrom: NEVER },
     decide,
   };
 }

@@ -48,8 +48,11 @@ export interface Device {
   readonly name: string;
   /** Gives the device the batch it reads into and writes from. Once, before anything else. */
   register(batch: FrameBatch): void;
-  /** Reads until nothing waits or the batch is full; sets batch.count and returns it. Never blocks. Every verdict starts as 0. */
-  readBatch(): number;
+  /**
+   * Reads until nothing waits or the batch is full; sets batch.count and returns it. Every verdict starts as 0. Where nothing waits it sleeps
+   * first, as wait() does: one call for both, since each costs as much as the translation of two packets. 0, the default: never blocks.
+   */
+  readBatch(waitMs?: number): number;
   /** Writes frames 0 … batch.count - 1 whose verdict is >= 0; returns how many packets were written. */
   writeBatch(): number;
   /** Sleeps until a packet waits, wake() is called or the time is over. */

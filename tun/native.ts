@@ -57,7 +57,9 @@ export const COUNTER_BYTES_IN = 4;
 export const COUNTER_BYTES_OUT = 5;
 export const COUNTER_LAST_WRITE_ERRNO = 6;
 export const COUNTER_SHORT_READS = 7;
-export const COUNTERS = 8;
+/** Boot-time clock when the last batch was read, in milliseconds. */
+export const COUNTER_CLOCK = 8;
+export const COUNTERS = 9;
 
 /**
  * The addon as it is. Errors are raw here; the functions below and tun-device.ts make sentences of
@@ -75,7 +77,7 @@ export interface Native {
     readBytes: number,
     readFrames: number,
   ): void;
-  readBatch(handle: TunHandle): number;
+  readBatch(handle: TunHandle, timeoutMs: number): number;
   writeBatch(handle: TunHandle, count: number): number;
   writeInto(bytes: Uint8Array, descriptors: Int32Array, count: number, output: Uint8Array): number;
   wait(handle: TunHandle, timeoutMs: number): number;

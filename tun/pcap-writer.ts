@@ -91,8 +91,13 @@ export class PcapWriter implements Device {
     this.device.register(batch);
   }
 
-  readBatch(): number {
-    const count = this.device.readBatch();
+  /** What was recorded so far reaches the file before a sleep, so that `tcpdump -r` sees it. */
+  readBatch(waitMs = 0): number {
+    let count = this.device.readBatch();
+    if (count === 0 && waitMs > 0) {
+      this.flush();
+      count = this.device.readBatch(waitMs);
+    }
     if (count > 0) this.record();
     return count;
   }
@@ -102,7 +107,6 @@ export class PcapWriter implements Device {
     return this.device.writeBatch();
   }
 
-  /** What was recorded so far reaches the file before the sleep, so that `tcpdump -r` sees it. */
   wait(timeoutMs: number): void {
     this.flush();
     this.device.wait(timeoutMs);

@@ -8,7 +8,7 @@
  *
  *   const device = new TunDevice('portfold0', { persist: true });
  *   device.register(new Frames(1 << 20, 256));
- *   for (;;) { device.readBatch(); …; device.writeBatch(); if (idle) device.wait(250); }
+ *   for (;;) { device.readBatch(250); …; device.writeBatch(); }
  *
  * Persistence: with `persist` the interface outlives the process, with its routes; the next one
  * that opens the name adopts it. Without, it goes when it is closed. What is asked for at opening
@@ -19,6 +19,7 @@ import { DeviceError, tunOpenError, tunReadError } from './errors.ts';
 import {
   COUNTER_BYTES_IN,
   COUNTER_BYTES_OUT,
+  COUNTER_CLOCK,
   COUNTER_LAST_WRITE_ERRNO,
   COUNTER_PACKETS_IN,
   COUNTER_PACKETS_OUT,
@@ -100,9 +101,14 @@ export class TunDevice implements Device {
     this.batch = batch;
   }
 
-  readBatch(): number {
+  /** Boot-time clock when the last batch was read, in milliseconds. */
+  get readAt(): number {
+    return this.counterRows[COUNTER_CLOCK];
+  }
+
+  readBatch(waitMs = 0): number {
     try {
-      const count = this.native.readBatch(this.handle);
+      const count = this.native.readBatch(this.handle, timeoutOf(waitMs));
       this.batch!.count = count;
       return count;
     } catch (error) {
@@ -115,8 +121,7 @@ export class TunDevice implements Device {
   }
 
   wait(timeoutMs: number): void {
-    const timeout = Math.min(Math.max(Math.ceil(timeoutMs), 0), WAIT_MILLISECONDS_MAX);
-    this.native.wait(this.handle, timeout);
+    this.native.wait(this.handle, timeoutOf(timeoutMs));
   }
 
   wake(): void {
@@ -132,6 +137,10 @@ export class TunDevice implements Device {
     this.native.closeTun(this.handle);
   }
 }
+
+/** What poll() takes for it. */
+const timeoutOf = (milliseconds: number): number =>
+  Math.min(Math.max(Math.ceil(milliseconds), 0), WAIT_MILLISECONDS_MAX);
 
 /** Named access to the rows. A class of its own, so that reading a counter makes no object. */
 class CounterView implements TunCounters {

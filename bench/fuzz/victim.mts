@@ -26,7 +26,8 @@ const table = new NatTable(parts, standardPolicy('home'), 0);
 
 function open(n: number): number {
   const { address, port, remote } = endpointOf(n);
-  return table.open(address, port, remote, 53, 17, EXTERNAL_ADDRESS, 0, 0, 0);
+  table.opening.begin(17, address, port, remote, 53, 0);
+  return table.open(table.opening, EXTERNAL_ADDRESS, 0);
 }
 
 const kept = new Uint16Array(sessions);

@@ -4,7 +4,7 @@
  */
 import { Engine } from '../../core/engine.ts';
 import { DESCRIPTOR_WORDS, Frames, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/frames.ts';
-import { DECISION_REFUSE, type Policy } from '../../core/policy.ts';
+import { type Policy, refuseFor } from '../../core/policy.ts';
 import { Arena, type ArenaShape, arenaBytes, IDENTITY_WORDS } from '../../core/table/arena.ts';
 import { NatTable } from '../../core/table/nat-table.ts';
 import { makeParts } from '../../core/table/parts.ts';
@@ -12,6 +12,7 @@ import { PortSet } from '../../core/table/port-set.ts';
 import { RandomSource } from '../../core/table/random.ts';
 import type { Restored } from '../../core/table/restore.ts';
 import type { LanNetwork, Line } from '../../core/translate/context.ts';
+import { Drop } from '../../core/verdict.ts';
 import { parseIpv4 } from '../../core/wire/ipv4.ts';
 import { standardPolicy } from '../../policies/standard.ts';
 import { put16, sum } from './build.ts';
@@ -150,8 +151,8 @@ export function complete(
 function policyOf({ preset, refuses }: Variant): Policy {
   const policy = standardPolicy(preset);
   if (!refuses) return policy;
-  const decide: Policy['decide'] = (...packet) =>
-    packet[6] === 123 ? DECISION_REFUSE : policy.decide(...packet);
+  const decide: Policy['decide'] = (first) =>
+    first.remotePort === 123 ? refuseFor(Drop.RefusedByPolicy) : policy.decide(first);
   return { ...policy, decide };
 }
 

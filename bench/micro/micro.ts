@@ -152,8 +152,10 @@ function tableCases(sessions: number, next: () => number, step: () => number): C
   const internalOf = (n: number): number => (10 << 24) | (n >> 4);
   const portOf = (n: number): number => 1024 + (n & 15);
   const remoteOf = (n: number): number => ((198 << 24) | (18 << 16)) + (n % REMOTES);
-  const open = (n: number): number =>
-    table.open(internalOf(n), portOf(n), remoteOf(n), 53, 17, externalAddress, 0, 0, 0);
+  const open = (n: number): number => {
+    table.opening.begin(17, internalOf(n), portOf(n), remoteOf(n), 53, 0);
+    return table.open(table.opening, externalAddress, 0);
+  };
   const keyOf = (n: number): string => `${internalOf(n)}:${portOf(n)}-${remoteOf(n)}:53/17`;
   for (let n = 0; n < sessions; n++) {
     if (open(n) < 0) throw new Error(`session ${n} was refused`);

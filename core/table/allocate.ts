@@ -11,12 +11,12 @@
  *
  * Sharing needs one test only: the external index holds no such 5-tuple.
  */
-import type { Policy } from '../policy.ts';
 import { Flag, State } from '../state.ts';
 import { S_COMMIT, S_CREATED, S_SEQUENCE_OUT, S_TIMESTAMP } from './arena.ts';
 import { hasBit, randomFree } from './bits.ts';
 import { Counter } from './counters.ts';
 import { HOST_OTHERS, HOST_OWNED, HOST_SHIFT } from './hosts.ts';
+import type { Opening } from './opening.ts';
 import type { TableParts } from './parts.ts';
 import { REFUSE_TICKS_MAX } from './remotes.ts';
 import { SESSION_SHIFT } from './sessions.ts';
@@ -44,18 +44,8 @@ const OWNED_RETRY_TICKS = 20;
 /** An unanswered UDP session may give way after 3 s. */
 const UNANSWERED_TICKS = 12;
 
-/** What is known of the SYN that asks for a port; for the reuse of closed TCP sessions. */
-export interface SynFacts {
-  isSyn: boolean;
-  sequence: number;
-  hasTimestamp: boolean;
-  timestamp: number;
-}
-
 export class Allocator {
   private readonly parts: TableParts;
-  /** May be replaced between two batches. */
-  policy: Policy;
   private readonly endSession: (session: number) => void;
   /** Set by portFor: the port is not the mapping's own. */
   diverted = false;
@@ -63,45 +53,32 @@ export class Allocator {
   claimed = false;
   /** Set by portFor: a peer found no port to own and goes on as a guest. */
   unowned = false;
-  /** Filled in by the engine before portFor, valid for one call. */
-  readonly syn: SynFacts = { isSyn: false, sequence: 0, hasTimestamp: false, timestamp: 0 };
 
-  constructor(parts: TableParts, policy: Policy, endSession: (session: number) => void) {
+  constructor(parts: TableParts, endSession: (session: number) => void) {
     this.parts = parts;
-    this.policy = policy;
     this.endSession = endSession;
   }
 
-  /**
-   * The number of a port in the set for a session of `mapping` (-1: none yet) with `remote` (-1: no session with it yet), or -1 when
-   * none is left.
-   * @param low externalAddressIndex << 8 | protocol
-   */
-  portFor(
-    mapping: number,
-    host: number,
-    remote: number,
-    remoteAddress: number,
-    remotePort: number,
-    low: number,
-    isPeer: boolean,
-    tick: number,
-  ): number {
+  /** The number of a port in the set for the session that `first` asks for, or -1 when none is left. */
+  portFor(first: Opening, tick: number): number {
     const { ports, mappings, hosts, remotes, counters, random } = this.parts;
     const { set } = ports;
-    const group = ports.group(low >>> 8, low & 0xff);
-    const sharing = this.policy.sharing;
+    const { mapping, host, remote, remoteAddress, remotePort, low, profile } = first;
+    const { sharing, ownedPerHostMax } = profile;
+    const group = ports.group(low >>> 8, first.protocol);
     this.diverted = false;
     this.claimed = false;
     this.unowned = false;
 
     const isRefused = remote >= 0 && remotes.refuses(remote, tick);
 
-    if ((isPeer || !sharing) && (mapping < 0 || !mappings.isOwner(mapping))) {
-      const ownedMax = (set.count * this.policy.ownedShare256) >> 8;
+    if ((first.isPeer || !sharing) && (mapping < 0 || !mappings.isOwner(mapping))) {
+      const ownedMax = (set.count * profile.ownedShare256) >> 8;
       // Hosts that share a record cannot be told apart, so no limit of a single host holds for them.
       const hostOwned = host === HOST_OTHERS ? 0 : hosts.words[(host << HOST_SHIFT) + HOST_OWNED];
-      const mayOwn = ports.ownedCount[group] < ownedMax && hostOwned < this.policy.ownedPerHostMax;
+      const mayOwn =
+        ports.ownedCount[group] < ownedMax &&
+        (ownedPerHostMax === 0 || hostOwned < ownedPerHostMax);
       // Where every port is known to be taken a claim would look at each of them again.
       if (mayOwn && !isRefused) {
         const number = this.claim(group, remoteAddress, remotePort, low);
@@ -162,7 +139,7 @@ export class Allocator {
     const owned = this.lastResort(group, remoteAddress, remotePort, low);
     if (owned >= 0) return owned;
     if (remote < 0) return -1;
-    return this.makeRoom(group, remote, remoteAddress, remotePort, low, tick);
+    return this.makeRoom(first, group, tick);
   }
 
   /** True if the external 5-tuple of port `number` towards this remote endpoint is in use. */
@@ -249,20 +226,15 @@ export class Allocator {
    * Looks from a random port at closed TCP sessions (safe reuse) or at unanswered UDP sessions (the
    * oldest of the first sixteen).
    */
-  private makeRoom(
-    group: number,
-    remote: number,
-    remoteAddress: number,
-    remotePort: number,
-    low: number,
-    tick: number,
-  ): number {
+  private makeRoom(first: Opening, group: number, tick: number): number {
     const { ports, sessions, remotes, random, counters } = this.parts;
     const { set } = ports;
-    const isTcpSyn = this.syn.isSyn;
+    const { remote, remoteAddress, remotePort, low } = first;
+    const { evictUnanswered } = first.profile;
+    const isTcpSyn = first.isSyn;
     // A session that ends tells its remote; an owner that gives its port back frees it towards all of them and tells nobody.
     let waitTicks = ports.ownedCount[group] > 0 ? OWNED_RETRY_TICKS : REFUSE_TICKS_MAX;
-    if (!isTcpSyn && !this.policy.evictUnanswered) {
+    if (!isTcpSyn && !evictUnanswered) {
       remotes.refuseFor(remote, tick, waitTicks);
       return -1;
     }
@@ -284,12 +256,12 @@ export class Allocator {
       const at = session << SESSION_SHIFT;
       const state = sessions.words[at + S_COMMIT] & 63;
       if (state === State.TcpClosing || state === State.TcpReset) {
-        if (isTcpSyn && closedSeen++ < TIME_WAIT_TRIES && this.isSafeToReuse(at)) {
+        if (isTcpSyn && closedSeen++ < TIME_WAIT_TRIES && this.isSafeToReuse(at, first)) {
           this.endSession(session);
           counters[Counter.TimeWaitReused]++;
           return candidate;
         }
-      } else if (state === State.Unanswered && this.policy.evictUnanswered) {
+      } else if (state === State.Unanswered && evictUnanswered) {
         const created = sessions.words[at + S_CREATED];
         const age = tick - created;
         if (age < UNANSWERED_TICKS) waitTicks = Math.min(waitTicks, UNANSWERED_TICKS - age);
@@ -318,10 +290,9 @@ export class Allocator {
    * True if a new SYN may take the place of this closed session (RFC 6191, RFC 7857): the internal side closed first, so that the
    * server holds no TIME_WAIT; or the timestamp, else the sequence number, is beyond the last one that the server saw.
    */
-  private isSafeToReuse(at: number): boolean {
+  private isSafeToReuse(at: number, syn: Opening): boolean {
     const { words } = this.parts.sessions;
     const flags = words[at + S_COMMIT] >>> 12;
-    const { syn } = this;
     if ((words[at + S_COMMIT] & 63) === State.TcpReset) return true;
     if ((flags & Flag.RemoteClosedFirst) === 0) return true;
     if ((flags & Flag.HasTimestamps) !== 0 && syn.hasTimestamp)

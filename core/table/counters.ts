@@ -1,4 +1,5 @@
 /** Indexes of the counters that the datapath keeps in the arena, as doubles that the control thread reads. */
+import { CLASSES_MAX } from '../state.ts';
 import { DROP_COUNT } from '../verdict.ts';
 import { COUNTER_COUNT } from './arena.ts';
 
@@ -36,10 +37,32 @@ export const Counter = {
   SearchesByRow: 25,
   SearchesByWalk: 26,
   EventsSuppressed: 27,
+  /** Pressure now, 0 … 3, and how often it has changed. */
+  PressureLevel: 28,
+  PressureChanges: 29,
+  /** Sessions that ended sooner than without pressure. */
+  EndedByPressure: 30,
+  /** Sessions of whoever held most, ended to make room. */
+  EvictedFromHeaviest: 31,
+  /** Unanswered sessions that gave way to a newer one of the same host towards the same address. */
+  UnansweredGaveWay: 32,
+  /** Entries in the model of the NAT above, and of how many; new sessions that took a tuple it holds already. */
+  UpstreamEntries: 33,
+  UpstreamReused: 34,
+  UpstreamCapacity: 35,
+  /** Ports that peers own, of all protocols. */
+  OwnedPortsNow: 36,
+  /** Sessions refused in the last second. */
+  RefusalsNow: 37,
 } as const;
 
 /** Drop reasons stand from here on. */
 export const COUNTER_DROPS = 64;
+/** Sessions by class: made since the start, and now. */
+export const COUNTER_CLASS_CREATED = 256;
+export const COUNTER_CLASS_NOW = COUNTER_CLASS_CREATED + CLASSES_MAX;
 
-if (COUNTER_DROPS + DROP_COUNT > COUNTER_COUNT) throw new Error('too few counters for the reasons');
+if (COUNTER_DROPS + DROP_COUNT > COUNTER_CLASS_CREATED)
+  throw new Error('the reasons overlap the classes');
+if (COUNTER_CLASS_NOW + CLASSES_MAX > COUNTER_COUNT) throw new Error('too few counters');
 if (Object.keys(Counter).length > COUNTER_DROPS) throw new Error('counters overlap the reasons');

@@ -17,8 +17,12 @@ export const Event = {
   TableFull: 2,
   /** A peer found no port to own. */
   PeerWithoutPort: 3,
-  /** A policy refused a session. */
+  /** A policy refused a session; detail is the drop reason. */
   PolicyRefused: 4,
+  /** Pressure rose or fell; detail is level << 8 | its cause. */
+  PressureChanged: 5,
+  /** A host reached a limit of its own; detail is the drop reason. */
+  HostLimited: 6,
 } as const;
 
 export const EVENT_NAMES: readonly string[] = [
@@ -27,6 +31,8 @@ export const EVENT_NAMES: readonly string[] = [
   'table-full',
   'peer-without-port',
   'policy-refused',
+  'pressure-changed',
+  'host-limited',
 ];
 
 const EVENTS_PER_TICK = 12;

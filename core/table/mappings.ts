@@ -20,6 +20,9 @@ import { HashIndex, hash3 } from './hash-index.ts';
 
 export const MAPPING_SHIFT = 3;
 
+/** Shift of the six bits of profile and class in word 2. */
+export const MAPPING_CLASS_SHIFT = 8;
+
 /** Flags of word 2, bits 14 … 23. */
 export const MappingFlag = { Owner: 1 } as const;
 
@@ -77,7 +80,8 @@ export class Mappings {
     const at = mapping << MAPPING_SHIFT;
     words[at + M_INTERNAL_ADDRESS] = internalAddress;
     words[at + M_PORTS] = (internalPort << 16) | externalPort;
-    words[at + M_EXTERNAL] = (externalIndex << 24) | (sessionClass << 8) | protocol;
+    words[at + M_EXTERNAL] =
+      (externalIndex << 24) | (sessionClass << MAPPING_CLASS_SHIFT) | protocol;
     words[at + M_SESSIONS] = 0;
     words[at + M_HOST] = host << 16;
     words[at + M_LAST_SEEN] = tick;

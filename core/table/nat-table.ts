@@ -7,9 +7,16 @@
  *                                       →  remote (count, row bit)
  *                                       →  port (sessions, owner)          →  permit, on an owned port
  */
-import { DECISION_CLASS_MASK, DECISION_PEER, type Policy } from '../policy.ts';
+import {
+  DECISION_CLASS_MASK,
+  DECISION_PEER,
+  DECISION_REASON_SHIFT,
+  DECISION_SILENT,
+  type Policy,
+  type Profile,
+} from '../policy.ts';
 import { Flag, State, TICK_MS } from '../state.ts';
-import { Drop } from '../verdict.ts';
+import { DROP_COUNT, Drop } from '../verdict.ts';
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import { Allocator } from './allocate.ts';
 import {
@@ -26,18 +33,33 @@ import {
 } from './arena.ts';
 import { Counter } from './counters.ts';
 import { Event } from './events.ts';
-import { HOST_ADDRESS, HOST_MAPPINGS, HOST_OWNED, HOST_REFUSED, HOST_SHIFT } from './hosts.ts';
+import {
+  HOST_ADDRESS,
+  HOST_MAPPINGS,
+  HOST_OWNED,
+  HOST_REFUSED,
+  HOST_SESSIONS,
+  HOST_SHIFT,
+} from './hosts.ts';
 import { MAPPING_SHIFT } from './mappings.ts';
+import { Opening } from './opening.ts';
 import type { TableParts } from './parts.ts';
 import { PROTOCOLS, protocolIndexOf } from './protocols.ts';
 import { type Restored, restore } from './restore.ts';
 import { SESSION_SHIFT } from './sessions.ts';
 import { Sweep } from './sweep.ts';
 
+/** In ~(what `open` returns) beside the reason: the sender is not told. */
+export const REFUSED_SILENTLY = 1 << 8;
+
 export class NatTable {
   readonly parts: TableParts;
   policy: Policy;
   readonly allocator: Allocator;
+  /** The session that is being decided on. */
+  readonly opening = new Opening();
+  /** Pressure now, 0 … 3: chooses the timers. */
+  pressureLevel = 0;
   /** Ticks of 250 ms since the epoch of the arena. */
   tick = 0;
   /** Sessions now, by protocol index. */
@@ -53,7 +75,7 @@ export class NatTable {
     this.setClock(nowMs);
     const end = (session: number): void => this.end(session);
     this.sweep = new Sweep(parts.sessions, nowMs, end);
-    this.allocator = new Allocator(parts, policy, end);
+    this.allocator = new Allocator(parts, end);
   }
 
   /** Takes over the records that lie in the arena. Once, before the first packet. */
@@ -67,7 +89,6 @@ export class NatTable {
   /** Puts another policy in force, between two batches: for sessions that are made from now on, and for the timers of all. */
   setPolicy(policy: Policy): void {
     this.policy = policy;
-    this.allocator.policy = policy;
   }
 
   /** Sets the tick from the boot-time clock, in milliseconds. Once per batch. */
@@ -77,90 +98,66 @@ export class NatTable {
   }
 
   /**
-   * Makes a session and returns it, or ~reason when it is refused. The caller has looked: no such internal 5-tuple exists.
+   * Decides about a session and makes it: its number, or ~reason when it is refused, with REFUSED_SILENTLY in the reason where the sender
+   * is not to be told. The caller has looked: no such internal 5-tuple exists.
    *
-   * @param decision     the policy's answer
-   * @param external     the line's external address; @param externalIndex its index
-   * @param lan          the LAN network of the host
+   * @param first who asks for what; this.opening, filled in by the caller
+   * @param externalAddress the line's external address; @param externalIndex its index
    */
-  open(
-    internalAddress: number,
-    internalPort: number,
-    remoteAddress: number,
-    remotePort: number,
-    protocol: number,
-    externalAddress: number,
-    externalIndex: number,
-    decision: number,
-    lan: number,
-  ): number {
-    const { sessions, mappings, remotes, hosts, ports } = this.parts;
-    const { tick } = this;
+  open(first: Opening, externalAddress: number, externalIndex: number): number {
+    const { sessions, mappings, remotes, hosts } = this.parts;
+    const { tick, policy } = this;
+    const { internalAddress, internalPort, remoteAddress, remotePort, protocol } = first;
     const low = (externalIndex << 8) | protocol;
     const remoteKey = (remotePort << 16) | low;
 
-    let mapping = mappings.find(internalAddress, internalPort, protocol);
-    let remote = remotes.find(remoteAddress, remoteKey);
-    const host =
-      mapping >= 0 ? mappings.host(mapping) : hosts.findOrAdd(internalAddress, lan, tick);
-    if (sessions.free.length === 0)
-      return this.refuse(
-        Drop.SessionTableFull,
-        host,
-        internalAddress,
-        internalPort,
-        remoteAddress,
-        remotePort,
-        protocol,
-      );
+    first.profile = profileOf(policy, first.lan);
+    first.host = hosts.findOrAdd(internalAddress, first.lan, tick);
+    first.mapping = mappings.find(internalAddress, internalPort, protocol);
+    if (first.mapping >= 0) first.host = mappings.host(first.mapping);
+    const hostAt = first.host << HOST_SHIFT;
+    first.hasMapping = first.mapping >= 0;
+    first.hostSessions = hosts.words[hostAt + HOST_SESSIONS];
+    first.hostOwned = hosts.words[hostAt + HOST_OWNED];
+    first.pressure = this.pressureLevel;
 
-    const isPeer = (decision & DECISION_PEER) !== 0;
-    const { allocator } = this;
-    const number = allocator.portFor(
-      mapping,
-      host,
-      remote,
-      remoteAddress,
-      remotePort,
-      low,
-      isPeer,
-      tick,
-    );
-    if (number < 0)
-      return this.refuse(
-        Drop.NoPortLeft,
-        host,
-        internalAddress,
-        internalPort,
-        remoteAddress,
-        remotePort,
-        protocol,
-      );
+    const decision = policy.decide(first);
+    if (decision < 0) return this.refuse(first, reasonOf(decision));
+    if (sessions.free.length === 0) return this.refuse(first, Drop.SessionTableFull);
+
+    first.isPeer = (decision & DECISION_PEER) !== 0;
+    first.low = low;
+    first.remote = remotes.find(remoteAddress, remoteKey);
+    const number = this.allocator.portFor(first, tick);
+    if (number < 0) return this.refuse(first, Drop.NoPortLeft);
 
     // The search may have ended a session, and with it this remote or this mapping.
-    remote = remotes.find(remoteAddress, remoteKey);
-    if (remote < 0) remote = remotes.add(remoteAddress, remoteKey);
-    if (remote < 0)
-      return this.refuse(
-        Drop.RemoteTableFull,
-        host,
-        internalAddress,
-        internalPort,
-        remoteAddress,
-        remotePort,
-        protocol,
-      );
-    if (mapping >= 0) mapping = mappings.find(internalAddress, internalPort, protocol);
+    first.remote = remotes.find(remoteAddress, remoteKey);
+    if (first.remote < 0) first.remote = remotes.add(remoteAddress, remoteKey);
+    if (first.remote < 0) return this.refuse(first, Drop.RemoteTableFull);
+    if (first.hasMapping) first.mapping = mappings.find(internalAddress, internalPort, protocol);
+    return this.make(first, number, decision & DECISION_CLASS_MASK, externalAddress);
+  }
 
-    const group = ports.group(externalIndex, protocol);
+  /** Makes the session that was decided on, at port `number` of the set. */
+  private make(
+    first: Opening,
+    number: number,
+    sessionClass: number,
+    externalAddress: number,
+  ): number {
+    const { sessions, mappings, hosts, ports, permits, events, counters } = this.parts;
+    const { allocator, tick } = this;
+    const { protocol, remoteAddress, host, remote, low } = first;
+    const group = ports.group(low >>> 8, protocol);
     const port = ports.set.ports[number];
-    const sessionClass = decision & DECISION_CLASS_MASK;
+    let { mapping } = first;
     if (mapping < 0) {
       mapping = mappings.add(
-        internalAddress,
-        internalPort,
+        first.internalAddress,
+        first.internalPort,
         port,
-        externalIndex,
+        low >>> 8,
         protocol,
         sessionClass,
         host,
@@ -176,10 +173,10 @@ export class NatTable {
     }
 
     const session = sessions.take(
-      internalAddress,
-      internalPort,
+      first.internalAddress,
+      first.internalPort,
       remoteAddress,
-      remotePort,
+      first.remotePort,
       protocol,
       externalAddress,
       (port << 16) | low,
@@ -190,25 +187,25 @@ export class NatTable {
     const owner = ports.owner(group, number);
     let flags = allocator.diverted ? Flag.Diverted : 0;
     if (owner === mapping) {
-      if (this.parts.permits.add(mapping, remoteAddress)) flags |= Flag.Permit;
+      if (permits.add(mapping, remoteAddress)) flags |= Flag.Permit;
     } else if (owner >= 0) flags |= Flag.GuestOfOwned;
     sessions.commit(session, sessionClass, firstState(protocol), flags);
 
     sessions.link(session);
     this.account(session, number, group, mapping, host, remote, 1);
-    this.fillRow(remote, remoteAddress, remotePort, low, number);
+    this.fillRow(remote, remoteAddress, first.remotePort, low, number);
     if (allocator.unowned)
-      this.parts.events.add(
+      events.add(
         Event.PeerWithoutPort,
         tick,
-        internalAddress,
+        first.internalAddress,
         remoteAddress,
-        (internalPort << 16) | remotePort,
+        first.ports,
         protocol,
         0,
       );
-    this.parts.counters[Counter.SessionsCreated]++;
-    if (allocator.diverted) this.parts.counters[Counter.SessionsDiverted]++;
+    counters[Counter.SessionsCreated]++;
+    if (allocator.diverted) counters[Counter.SessionsDiverted]++;
     return session;
   }
 
@@ -294,27 +291,20 @@ export class NatTable {
     counters[Counter.SessionsEnded]++;
   }
 
-  /** Counts a refusal, tells of it, and returns ~reason. @param host its record, or -1 */
-  refuse(
-    reason: number,
-    host: number,
-    internalAddress: number,
-    internalPort: number,
-    remoteAddress: number,
-    remotePort: number,
-    protocol: number,
-  ): number {
+  /** Counts a refusal, tells of it, and returns ~reason. @param reason may hold REFUSED_SILENTLY */
+  private refuse(first: Opening, reason: number): number {
     const { hosts, events, counters } = this.parts;
-    if (host >= 0) hosts.words[(host << HOST_SHIFT) + HOST_REFUSED]++;
+    const drop = reason & ~REFUSED_SILENTLY;
+    hosts.words[(first.host << HOST_SHIFT) + HOST_REFUSED]++;
     counters[Counter.SessionsRefused]++;
     events.add(
-      eventOf(reason),
+      eventOf(drop),
       this.tick,
-      internalAddress,
-      remoteAddress,
-      (internalPort << 16) | remotePort,
-      protocol,
-      reason,
+      first.internalAddress,
+      first.remoteAddress,
+      first.ports,
+      first.protocol,
+      drop,
     );
     return ~reason;
   }
@@ -329,7 +319,7 @@ export class NatTable {
   /** Sweeps a share of the table in proportion to the time since the last call, and publishes the counts. */
   advance(nowMs: number): void {
     this.setClock(nowMs);
-    this.sweep.advance(nowMs, this.tick, this.policy.timers);
+    this.sweep.advance(nowMs, this.tick, this.policy.timers[this.pressureLevel]);
     this.parts.rowBuilder.advance();
     this.publish();
   }
@@ -345,6 +335,7 @@ export class NatTable {
     counters[Counter.UdpSessionsNow] = this.sessionsNow[1];
     counters[Counter.IcmpSessionsNow] = this.sessionsNow[2];
     counters[Counter.EventsSuppressed] = events.suppressedTotal;
+    counters[Counter.PressureLevel] = this.pressureLevel;
   }
 
   /** The address of a host record, for tests and words. */
@@ -357,8 +348,30 @@ export class NatTable {
 const firstState = (protocol: number): number =>
   protocol === PROTOCOL_TCP ? State.TcpInit : State.Unanswered;
 
+/** What holds for the hosts of a LAN. */
+const profileOf = (policy: Policy, lan: number): Profile =>
+  policy.profiles[policy.profileOfLan[lan] ?? 0] ?? policy.profiles[0];
+
+/** Why a policy refuses, with REFUSED_SILENTLY. A reason that does not exist would be counted as something else. */
+function reasonOf(decision: number): number {
+  const named = (decision >>> DECISION_REASON_SHIFT) & 0xff;
+  const reason = named > 0 && named < DROP_COUNT ? named : Drop.RefusedByPolicy;
+  return (decision & DECISION_SILENT) !== 0 ? reason | REFUSED_SILENTLY : reason;
+}
+
 /** The event that tells of a refusal. */
 function eventOf(reason: number): number {
-  if (reason === Drop.NoPortLeft) return Event.SessionRefused;
-  return reason === Drop.RefusedByPolicy ? Event.PolicyRefused : Event.TableFull;
+  switch (reason) {
+    case Drop.NoPortLeft:
+      return Event.SessionRefused;
+    case Drop.SessionTableFull:
+    case Drop.RemoteTableFull:
+      return Event.TableFull;
+    case Drop.HostSessionLimit:
+    case Drop.HostRateLimit:
+    case Drop.ReservedForOthers:
+      return Event.HostLimited;
+    default:
+      return Event.PolicyRefused;
+  }
 }

@@ -4,8 +4,7 @@
  * There is no timer wheel: `advance` visits `capacity x elapsed / 1 s` records in order and ends those whose class timer has run out.
  * Five nanoseconds a record; nothing to link or to rebuild, and a policy may change every timer at once.
  */
-import type { Policy } from '../policy.ts';
-import { State } from '../state.ts';
+import { State, TIMER_MASK } from '../state.ts';
 import { S_COMMIT, S_LAST_SEEN, S_OVERRIDE } from './arena.ts';
 import { SESSION_SHIFT, type Sessions } from './sessions.ts';
 
@@ -27,8 +26,8 @@ export class Sweep {
     this.end = end;
   }
 
-  /** Visits a share of the table in proportion to the time since the last call. @param timers ticks by class and state */
-  advance(nowMs: number, tick: number, timers: Policy['timers']): void {
+  /** Visits a share of the table in proportion to the time since the last call. @param timers ticks by profile, class and state */
+  advance(nowMs: number, tick: number, timers: Int32Array): void {
     const { capacity } = this.sessions;
     // A clock that was set back must not stop the sweep until it has caught up.
     if (nowMs < this.sweptMs) this.sweptMs = nowMs;
@@ -38,7 +37,7 @@ export class Sweep {
     this.visit(Math.min(due, capacity, SWEEP_RECORDS_MAX), tick, timers);
   }
 
-  private visit(records: number, tick: number, timers: Policy['timers']): void {
+  private visit(records: number, tick: number, timers: Int32Array): void {
     const { words, capacity } = this.sessions;
     let session = this.cursor;
     for (let i = 0; i < records; i++) {
@@ -46,7 +45,7 @@ export class Sweep {
       const commit = words[at + S_COMMIT];
       if ((commit & 63) !== State.Free) {
         const override = words[at + S_OVERRIDE] >>> 16;
-        const limit = override !== 0 ? override : timers[commit & 0xfff];
+        const limit = override !== 0 ? override : timers[commit & TIMER_MASK];
         const idle = tick - words[at + S_LAST_SEEN];
         if (idle > limit) this.end(session);
         else if (idle < 0) words[at + S_LAST_SEEN] = tick;

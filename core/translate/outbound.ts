@@ -6,7 +6,6 @@
  *   protocol → TTL → size → session (found, or opened by policy and allocator) → MSS → rewrite → state and counters
  */
 import { FRAME_LENGTH, FRAME_OFFLOAD, GSO_NONE, GSO_UDP_L4 } from '../frames.ts';
-import { DECISION_REFUSE } from '../policy.ts';
 import { Flag, State } from '../state.ts';
 import {
   S_BYTES_OUT,
@@ -17,6 +16,7 @@ import {
   S_PACKETS_OUT,
 } from '../table/arena.ts';
 import { Counter } from '../table/counters.ts';
+import { REFUSED_SILENTLY } from '../table/nat-table.ts';
 import { SESSION_SHIFT } from '../table/sessions.ts';
 import { Drop, FORWARDED } from '../verdict.ts';
 import { readI32, readU16 } from '../wire/bytes.ts';
@@ -161,8 +161,8 @@ function open(
   // LAN to LAN is the kernel's; here it would take an external port and come out with the line's address.
   if (isUnroutable(destination) || ctx.lanOf(destination) >= 0) return ~Drop.UnroutableDestination;
 
-  const { syn } = ctx.table.allocator;
-  syn.isSyn = false;
+  const first = ctx.table.opening;
+  first.begin(protocol, source, ports >>> 16, destination, ports & 0xffff, lan);
   // The SYN came in to a port that the host owns, and made no session: its answer does.
   let isAnswer = false;
   let headerBytes = protocol === PROTOCOL_UDP ? UDP_HEADER_BYTES : ICMP_HEADER_BYTES;
@@ -172,45 +172,16 @@ function open(
     if (control !== TCP_SYN && !isAnswer) return ~Drop.TcpWithoutSession;
     headerBytes = tcpHeaderBytes(bytes, l4);
     const timestamp = findTimestamp(bytes, l4, l4 + headerBytes);
-    syn.isSyn = true;
-    syn.sequence = readI32(bytes, l4 + TCP_SEQUENCE);
-    syn.hasTimestamp = timestamp >= 0;
-    syn.timestamp = timestamp >= 0 ? readI32(bytes, timestamp) : 0;
+    first.isSyn = true;
+    first.sequence = readI32(bytes, l4 + TCP_SEQUENCE);
+    first.hasTimestamp = timestamp >= 0;
+    first.timestamp = timestamp >= 0 ? readI32(bytes, timestamp) : 0;
   }
-
-  const remotePort = ports & 0xffff;
-  const decision = ctx.table.policy.decide(
-    bytes,
-    l4 + headerBytes,
-    l4Bytes - headerBytes,
-    protocol,
-    source,
-    destination,
-    remotePort,
-  );
-  if ((decision & DECISION_REFUSE) !== 0) {
-    const host = ctx.parts.hosts.find(source);
-    return ctx.table.refuse(
-      Drop.RefusedByPolicy,
-      host,
-      source,
-      ports >>> 16,
-      destination,
-      remotePort,
-      protocol,
-    );
-  }
-  const session = ctx.table.open(
-    source,
-    ports >>> 16,
-    destination,
-    remotePort,
-    protocol,
-    ctx.line.externalAddress,
-    ctx.line.externalIndex,
-    decision,
-    lan,
-  );
+  first.bytes = bytes;
+  first.payloadAt = l4 + headerBytes;
+  first.payloadBytes = l4Bytes - headerBytes;
+  first.isGateway = source === ctx.lans[lan].gatewayAddress;
+  const session = ctx.table.open(first, ctx.line.externalAddress, ctx.line.externalIndex);
   if (isAnswer && session >= 0) ctx.table.setState(session, State.TcpInit, Flag.CreatedInbound);
   return session;
 }
@@ -222,7 +193,7 @@ function ownsPort(ctx: Context, address: number, port: number, protocol: number)
   return mapping >= 0 && mappings.isOwner(mapping);
 }
 
-/** What the sender is told when no session was made. */
+/** What the sender is told when no session was made. @param reason may hold REFUSED_SILENTLY */
 function openRefused(ctx: Context, descriptor: number, reason: number): number {
   switch (reason) {
     case Drop.SourceNotInternal:
@@ -230,7 +201,9 @@ function openRefused(ctx: Context, descriptor: number, reason: number): number {
     case Drop.TcpWithoutSession:
       return ctx.drop(reason);
     default:
-      return answerProhibited(ctx, descriptor, reason);
+      return (reason & REFUSED_SILENTLY) === 0
+        ? answerProhibited(ctx, descriptor, reason)
+        : ctx.drop(reason & ~REFUSED_SILENTLY);
   }
 }
 

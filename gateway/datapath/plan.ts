@@ -31,7 +31,7 @@ export interface DatapathPlan extends DatapathChange {
 export const CONTROL_STOP = 0;
 /** Turns of the loop, so that the main thread sees that it lives. */
 export const CONTROL_TURNS = 1;
-/** Changes that were sent: when it differs from what the worker has seen, messages wait. */
+/** Raised when a change was sent, or the loop is to end: the one word that it looks at in every turn. */
 export const CONTROL_CHANGES = 2;
 export const CONTROL_WORDS = 16;
 

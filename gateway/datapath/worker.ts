@@ -56,7 +56,7 @@ const ready: WorkerReady = {
 };
 parentPort?.postMessage(ready);
 
-forward(tun, engine, new Int32Array(plan.control), bootMilliseconds, takeChanges);
+forward(tun, engine, new Int32Array(plan.control), () => tun.readAt, takeChanges);
 tun.close();
 
 /** Puts what the main thread has sent into force, and says so. This thread has no event loop that could receive a message. */

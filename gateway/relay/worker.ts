@@ -3,7 +3,7 @@ import { randomFillSync } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Frames } from '../../core/frames.ts';
 import { Relay } from '../../core/relay/relay.ts';
-import { bootMilliseconds, completeChecksum } from '../../tun/native.ts';
+import { completeChecksum } from '../../tun/native.ts';
 import { TunDevice } from '../../tun/tun-device.ts';
 import { forward } from '../datapath/loop.ts';
 import type { RelayWorkerPlan, RelayWorkerReady } from './plan.ts';
@@ -25,5 +25,11 @@ tun.register(frames);
 const ready: RelayWorkerReady = { wakeToken: tun.wakeToken };
 parentPort?.postMessage(ready);
 
-forward(tun, relay, new Int32Array(plan.control), bootMilliseconds, () => {});
+forward(
+  tun,
+  relay,
+  new Int32Array(plan.control),
+  () => tun.readAt,
+  () => {},
+);
 tun.close();

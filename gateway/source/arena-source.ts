@@ -4,7 +4,16 @@
  * A session is read between two loads of its commit word and read again when they differ. Mappings, hosts and ports have no such word:
  * a number of theirs may be a moment old.
  */
-import { CLASS_NAMES, FLAG_NAMES, STATE_NAMES, TICKS_PER_SECOND } from '../../core/state.ts';
+import type { Policy } from '../../core/policy.ts';
+import {
+  CLASS_MASK,
+  CLASS_NAMES,
+  COMMIT_CLASS_SHIFT,
+  FLAG_NAMES,
+  STATE_NAMES,
+  TICKS_PER_SECOND,
+  TIMER_MASK,
+} from '../../core/state.ts';
 import {
   type Arena,
   H_TICK,
@@ -35,7 +44,7 @@ import {
   S_REMOTE_ADDRESS,
   SESSION_WORDS,
 } from '../../core/table/arena.ts';
-import { COUNTER_DROPS } from '../../core/table/counters.ts';
+import { COUNTER_DROPS, Counter } from '../../core/table/counters.ts';
 import {
   HOST_ADDRESS,
   HOST_BYTES_IN,
@@ -50,7 +59,7 @@ import {
   HOST_SESSIONS,
   HOST_SESSIONS_PEAK,
 } from '../../core/table/hosts.ts';
-import { MappingFlag } from '../../core/table/mappings.ts';
+import { MAPPING_CLASS_SHIFT, MappingFlag } from '../../core/table/mappings.ts';
 import type { PortSet } from '../../core/table/port-set.ts';
 import { PROTOCOL_NAMES, PROTOCOLS, protocolIndexOf } from '../../core/table/protocols.ts';
 import type { LanNetwork } from '../../core/translate/context.ts';
@@ -66,7 +75,7 @@ const BYTES_PER_UNIT = 64;
 export class ArenaSource {
   private readonly arena: Arena;
   private readonly set: PortSet;
-  private readonly timers: Int32Array;
+  private readonly timers: Policy['timers'];
   private readonly externalAddress: number;
   private readonly lans: readonly LanNetwork[];
   private readonly lanNames: readonly string[];
@@ -75,7 +84,7 @@ export class ArenaSource {
   constructor(
     arena: Arena,
     set: PortSet,
-    timers: Int32Array,
+    timers: Policy['timers'],
     externalAddress: number,
     lans: readonly LanNetwork[],
     lanNames: readonly string[],
@@ -111,11 +120,12 @@ export class ArenaSource {
       const state = commit & 63;
       if (state === 0) return false;
       const tick = this.tick;
+      const level = this.counters[Counter.PressureLevel];
       const ports = words[at + S_PORTS];
       const external = words[at + S_EXTERNAL];
       const protocol = external & 0xff;
       const idle = tick - words[at + S_LAST_SEEN];
-      const limit = words[at + S_OVERRIDE] >>> 16 || this.timers[commit & 0xfff];
+      const limit = words[at + S_OVERRIDE] >>> 16 || this.timers[level][commit & TIMER_MASK];
       row.protocol = PROTOCOL_NAMES[protocolIndexOf(protocol)];
       row.internalAddress = words[at + S_INTERNAL_ADDRESS];
       row.internalPort = ports >>> 16;
@@ -123,7 +133,7 @@ export class ArenaSource {
       row.remoteAddress = words[at + S_REMOTE_ADDRESS];
       row.remotePort = ports & 0xffff;
       row.state = STATE_NAMES[state];
-      row.class = CLASS_NAMES[(commit >>> 6) & 63] ?? 'other';
+      row.class = CLASS_NAMES[(commit >>> COMMIT_CLASS_SHIFT) & CLASS_MASK];
       row.flags = this.flagsOf((commit >>> 12) & 0xfff);
       row.ageSeconds = (tick - words[at + S_CREATED]) / TICKS_PER_SECOND;
       row.idleSeconds = idle / TICKS_PER_SECOND;
@@ -153,7 +163,7 @@ export class ArenaSource {
       row.internalPort = ports >>> 16;
       row.externalPort = ports & 0xffff;
       row.role = ((external >>> 14) & MappingFlag.Owner) !== 0 ? 'owner' : 'guest';
-      row.class = CLASS_NAMES[(external >>> 8) & 63] ?? 'other';
+      row.class = CLASS_NAMES[(external >>> MAPPING_CLASS_SHIFT) & CLASS_MASK];
       row.sessions = sessions;
       row.ageSeconds = (this.tick - mappings[at + M_CREATED]) / TICKS_PER_SECOND;
       row.idleSeconds = (this.tick - mappings[at + M_LAST_SEEN]) / TICKS_PER_SECOND;

@@ -92,7 +92,11 @@ export class EventLog {
       case Event.PeerWithoutPort:
         return `${who}: a peer found no port of its own and shares one, so that others may not reach it`;
       case Event.PolicyRefused:
-        return `${who} was refused by a policy`;
+        return `${who} was refused by a policy: ${DROP_MEANING[detail]?.[1] ?? 'no reason is known'}`;
+      case Event.HostLimited:
+        return `${who} was refused: ${DROP_MEANING[detail]?.[1] ?? 'a limit was reached'}`;
+      case Event.PressureChanged:
+        return `pressure is now at level ${detail >> 8}`;
       default:
         return who;
     }

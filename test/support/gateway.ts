@@ -1,7 +1,7 @@
 /** An engine over plain memory, with packets in and packets out: what unit tests of the translation stand on. */
 import { Engine } from '../../core/engine.ts';
 import { DESCRIPTOR_WORDS, Frames, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/frames.ts';
-import type { Policy } from '../../core/policy.ts';
+import type { Policy, Profile } from '../../core/policy.ts';
 import { Arena, arenaBytes } from '../../core/table/arena.ts';
 import { COUNTER_DROPS } from '../../core/table/counters.ts';
 import { NatTable } from '../../core/table/nat-table.ts';
@@ -51,6 +51,12 @@ function completeByHand(
   writeU16(bytes, ip + start + offset, sum === 0 && offset === 6 ? 0xffff : sum);
   return true;
 }
+
+/** The policy with another first profile. */
+export const withProfile = (policy: Policy, more: Partial<Profile>): Policy => ({
+  ...policy,
+  profiles: [{ ...policy.profiles[0], ...more }, ...policy.profiles.slice(1)],
+});
 
 export interface BenchOptions {
   capacity?: number;

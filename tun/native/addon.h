@@ -62,6 +62,9 @@ napi_value makeInt32(napi_env env, int32_t value);
 napi_value makeDouble(napi_env env, double value);
 void setProperty(napi_env env, napi_value object, const char *name, napi_value value);
 
+/* The boot-time clock, in milliseconds. */
+double bootClock(void);
+
 /* A token for an eventfd, or 0 when too many devices are open. */
 uint32_t wakeRegister(int event);
 

@@ -25,11 +25,15 @@
 
 enum { NOTIFY_BYTES_MAX = 4096 };
 
-/* bootMilliseconds() → double */
-static napi_value bootMilliseconds(napi_env env, napi_callback_info info) {
+double bootClock(void) {
   struct timespec now;
   clock_gettime(CLOCK_BOOTTIME, &now);
-  return makeDouble(env, (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+/* bootMilliseconds() → double */
+static napi_value bootMilliseconds(napi_env env, napi_callback_info info) {
+  return makeDouble(env, bootClock());
 }
 
 /*

@@ -71,12 +71,12 @@ export function deviceLives(rounds: number): void {
     expectError(() =>
       native.registerBuffers(handle, bytes, new Int32Array(4), counters(), bytes.length, 1),
     );
-    native.readBatch(handle);
+    native.readBatch(handle, 0);
     native.wait(handle, 0);
     // One in four is forgotten: its finalizer closes it.
     if (i % 4 === 0) collect();
     else native.closeTun(handle);
-    if (i % 4 !== 0) expectError(() => native.readBatch(handle));
+    if (i % 4 !== 0) expectError(() => native.readBatch(handle, 0));
   }
   collect();
   const { handle } = native.openTun('gone0', true);
@@ -84,7 +84,7 @@ export function deviceLives(rounds: number): void {
   native.registerBuffers(handle, bytes, new Int32Array(64), counters(), bytes.length, 16);
   execFileSync('ip', ['link', 'del', 'gone0']);
   native.wait(handle, 100);
-  expectError(() => native.readBatch(handle));
+  expectError(() => native.readBatch(handle, 0));
   native.writeBatch(handle, 16);
   expectError(() => native.setPersist(handle, false));
   native.closeTun(handle);
@@ -153,7 +153,7 @@ const bytes = new Uint8Array(1 << 17);
 native.registerBuffers(handle, bytes, new Int32Array(64), new Float64Array(8), bytes.length, 16);
 parentPort.postMessage(token);
 if (workerData.ends) native.wait(handle, 5000);
-else for (;;) { native.wait(handle, 5); native.readBatch(handle); }
+else for (;;) { native.wait(handle, 5); native.readBatch(handle, 0); }
 `;
 
 function expectError(action: () => unknown): void {

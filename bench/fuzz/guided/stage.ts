@@ -189,7 +189,7 @@ export class Stage {
   private constants(): ArrayBufferLike[] {
     const { frames, set, table } = this;
     const found: ArrayBufferLike[] = [frames.bytes.buffer, frames.descriptors.buffer];
-    found.push(set.ports.buffer, table.policy.timers.buffer);
+    found.push(set.ports.buffer, ...table.policy.timers.map((timers) => timers.buffer));
     const walk = (object: object, depth: number): void => {
       for (const value of Object.values(object))
         if (ArrayBuffer.isView(value)) {

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { Counter } from '../../../core/table/counters.ts';
 import { selfCheck } from '../../../core/table/self-check.ts';
 import { standardPolicy } from '../../../policies/standard.ts';
-import { Bench, endpoints, mapePorts } from '../../support/gateway.ts';
+import { Bench, endpoints, mapePorts, withProfile } from '../../support/gateway.ts';
 import { udp4 } from '../../support/packets.ts';
 
 const portOf = (packet: Uint8Array): number => Number(endpoints(packet).from.split(':')[1]);
@@ -133,7 +133,7 @@ describe('sharing ports among endpoints', () => {
 
   it('makes the row of a large set piece by piece, and the search stays exact', () => {
     const ports = Uint16Array.from({ length: 61439 }, (_, i) => 4096 + i);
-    const policy = { ...standardPolicy('home'), evictUnanswered: false };
+    const policy = withProfile(standardPolicy('home'), { evictUnanswered: false });
     const bench = new Bench({ capacity: 65536, ports, policy, line: { isShared: false } });
     const used = new Set<number>();
     for (let n = 0; n < 61439; n++) {

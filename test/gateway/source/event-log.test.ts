@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { DECISION_REFUSE } from '../../../core/policy.ts';
+import { refuseFor } from '../../../core/policy.ts';
 import { EVENT_CAPACITY } from '../../../core/table/arena.ts';
 import { Event, Events } from '../../../core/table/events.ts';
+import { Drop } from '../../../core/verdict.ts';
 import { EventLog } from '../../../gateway/source/event-log.ts';
 import { standardPolicy } from '../../../policies/standard.ts';
 import { Bench, mapePorts } from '../../support/gateway.ts';
@@ -32,11 +33,11 @@ describe('events', () => {
   });
 
   it('tell of what a policy refused, and answer its sender', () => {
-    const policy = { ...standardPolicy('home'), decide: () => DECISION_REFUSE };
+    const policy = { ...standardPolicy('home'), decide: () => refuseFor(Drop.QuicRejected) };
     const bench = new Bench({ policy });
     const answer = bench.pass4(udp4({ from: '192.168.1.11:5', to: '198.51.100.1:53' }));
     assert.deepEqual([answer[20], answer[21]], [3, 13]);
-    assert.equal(bench.dropCount('RefusedByPolicy'), 1);
+    assert.equal(bench.dropCount('QuicRejected'), 1);
     assert.equal(logOf(bench).poll()[0].kind, 'policy-refused');
   });
 
