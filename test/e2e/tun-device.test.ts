@@ -269,7 +269,7 @@ function runInside(statements: string): string {
     import { execFileSync } from 'node:child_process';
     import { Worker } from 'node:worker_threads';
     import { Frames } from '${url('../../core/frames.ts')}';
-    import { loadNative, wakeDevice } from '${url('../../tun/native.ts')}';
+    import { bootMilliseconds, loadNative, wakeDevice } from '${url('../../tun/native.ts')}';
     import { TunDevice } from '${url('../../tun/tun-device.ts')}';
     const addon = '${fileURLToPath(new URL('../../build/Release/portfold.node', import.meta.url))}';
     try { ${statements} } catch (error) {
