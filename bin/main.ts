@@ -15,6 +15,7 @@ const verbs: Verbs = {
   mape: async (options) => (await import('../gateway/verbs/mape.ts')).mape(options),
   doctor: async (options) => (await import('../gateway/verbs/doctor.ts')).doctor(options),
   demo: async (options) => (await import('../lab/verbs/demo.ts')).demo(options),
+  lab: async (options) => (await import('../lab/verbs/lab.ts')).lab(options),
   bench: async (options) => (await import('../bench/verbs/bench.ts')).bench(options),
 };
 

@@ -28,6 +28,13 @@ export interface Verbs {
     output?: 'table' | 'json';
   }): Promise<number>;
   demo(options: { line: 'map-e' | 'address'; flows: number; keep?: boolean }): Promise<number>;
+  lab(options: {
+    scenario: 'flow' | 'conference';
+    /** Absent: the scenario's own. */
+    flows?: number;
+    seconds?: number;
+    output: 'table' | 'json';
+  }): Promise<number>;
   bench(options: {
     suite: string;
     smoke: boolean;

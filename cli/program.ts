@@ -19,6 +19,7 @@ import { addDoctor } from './commands/doctor.ts';
 import { addDrops } from './commands/drops.ts';
 import { addEvents } from './commands/events.ts';
 import { addHosts } from './commands/hosts.ts';
+import { addLab } from './commands/lab.ts';
 import { addMape } from './commands/mape.ts';
 import { addMappings } from './commands/mappings.ts';
 import { addPorts } from './commands/ports.ts';
@@ -84,7 +85,7 @@ export function buildProgram(verbs: Verbs, options: ProgramOptions = {}): Comman
   program.commandsGroup('Running it:');
   for (const add of [addRun, addCheck, addMape, addDoctor, addBr]) add(program, context);
   program.commandsGroup('Trying it:');
-  for (const add of [addDemo, addBench]) add(program, context);
+  for (const add of [addDemo, addLab, addBench]) add(program, context);
   return program;
 }
 

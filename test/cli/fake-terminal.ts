@@ -41,5 +41,6 @@ export class FakeVerbs implements Verbs {
   mape: Verbs['mape'] = (options) => this.note('mape', options);
   doctor: Verbs['doctor'] = (options) => this.note('doctor', options);
   demo: Verbs['demo'] = (options) => this.note('demo', options);
+  lab: Verbs['lab'] = (options) => this.note('lab', options);
   bench: Verbs['bench'] = (options) => this.note('bench', options);
 }

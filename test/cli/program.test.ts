@@ -224,6 +224,7 @@ describe('command line', () => {
     await run('mape', '--rule', 'a', '--rule', 'b', '--prefix', 'p', '--list', '--iid-format', 'f');
     await run('doctor', '--clean', '--runtime-directory', 'd');
     await run('demo', '--line', 'address', '--flows', '10');
+    await run('lab', 'flow', '--flows', '10');
     await run('bench', '--smoke');
     assert.deepEqual(verbs.calls, [
       ['check', 'a.toml', { output: 'json' }],
@@ -232,6 +233,7 @@ describe('command line', () => {
       ['mape', { rule: ['a', 'b'], prefix: 'p', list: true, iidFormat: 'f', output: 'table' }],
       ['doctor', { clean: true, runtimeDirectory: 'd', output: 'table', socket }],
       ['demo', { line: 'address', flows: 10 }],
+      ['lab', { scenario: 'flow', flows: 10, output: 'table' }],
       ['bench', { suite: 'datapath', smoke: true, output: 'table' }],
     ]);
   });
@@ -244,6 +246,8 @@ describe('command line', () => {
       [['hosts', '-n', 'few'], /Write a number from 0 to 1000000, or "all"/],
       [['demo', '--line', 'dsl'], /Allowed choices are map-e, address/],
       [['demo', '--flows', '0'], /Write a whole number from 1/],
+      [['lab', 'mtu'], /Allowed choices are flow, conference/],
+      [['lab', 'flow', '--seconds', '0'], /Write a whole number from 1 to 600/],
       [['check', 'a', 'b'], /too many arguments/],
       [['events', '-f', '-o', 'json'], /use -o table, ndjson or csv/],
     ];
@@ -260,7 +264,7 @@ describe('command line', () => {
     assert.equal(await run('--version'), 0);
     assert.equal(terminal.out, '1.2.3\n');
     const names =
-      'status sessions mappings hosts ports drops events run br check mape doctor demo bench';
+      'status sessions mappings hosts ports drops events run br check mape doctor demo lab bench';
     for (const name of names.split(' ')) {
       terminal = new FakeTerminal();
       assert.equal(await run(name, '--help'), 0);
