@@ -14,6 +14,7 @@
  * Profile and class together are the six bits that a session and a mapping keep, and with the state they choose the timer. A *profile*
  * is what holds for the hosts of one LAN: its limits and its timers. A gateway has one to four.
  */
+import type { UpstreamSettings } from './table/upstream.ts';
 
 /** Profile and class, as sessions keep them. */
 export const DECISION_CLASS_MASK = 63;
@@ -96,6 +97,8 @@ export interface Policy {
   /** A host with up to this many sessions holds few. */
   readonly fewSessions: number;
   readonly pressure: PressurePlan;
+  /** Another NAT above this one, whose small table is to be spared. */
+  readonly upstream?: UpstreamSettings;
   /** Decides about the session that this packet would begin. */
   decide(first: FirstPacket): number;
 }

@@ -53,6 +53,7 @@ export const Drop = {
   HostSessionLimit: 35,
   HostRateLimit: 36,
   ReservedForOthers: 37,
+  UpstreamFull: 38,
 } as const;
 
 export type DropReason = (typeof Drop)[keyof typeof Drop];
@@ -165,6 +166,10 @@ export const DROP_MEANING: readonly (readonly [name: keyof typeof Drop, meaning:
   [
     'ReservedForOthers',
     'The last records are kept for hosts with few sessions, and for the gateway; told by ICMP 3/13.',
+  ],
+  [
+    'UpstreamFull',
+    'The table of the NAT above has no room for another entry, as far as we know; told by ICMP 3/13.',
   ],
 ];
 

@@ -3,7 +3,8 @@
  *
  *   1. An endpoint that has a mapping keeps its port, unless that exact external 5-tuple is taken; then it is diverted.
  *   2. A peer claims a port of its own: ownerless, free towards this remote, with the fewest sessions.
- *   3. Otherwise any shareable port that is free towards the remote: by random probes while the remote has few sessions, by its bit
+ *   3. Otherwise, below another NAT, the port of a tuple that it still knows towards this remote (upstream.ts); or
+ *      any shareable port that is free towards the remote: by random probes while the remote has few sessions, by its bit
  *      row when it has many, by walking the set when there is no row. The search is exact: it fails only when every port is taken.
  *   4. Then a port that a peer owns, towards a remote address that the peer does not know.
  *   5. Then a closed TCP session of that remote whose place is safe to take (RFC 6191), or a UDP session that was never answered.
@@ -61,7 +62,7 @@ export class Allocator {
 
   /** The number of a port in the set for the session that `first` asks for, or -1 when none is left. */
   portFor(first: Opening, tick: number): number {
-    const { ports, mappings, hosts, remotes, counters, random } = this.parts;
+    const { ports, mappings, hosts, remotes, counters, random, upstream } = this.parts;
     const { set } = ports;
     const { mapping, host, remote, remoteAddress, remotePort, low, profile } = first;
     const { sharing, ownedPerHostMax } = profile;
@@ -100,6 +101,10 @@ export class Allocator {
     }
 
     if (isRefused) return -1;
+    if (upstream !== undefined) {
+      const number = upstream.portTowards(remoteAddress, remotePort, low);
+      if (number >= 0) return number;
+    }
     const row = remote < 0 ? -1 : remotes.rowAt(remote);
     const isExactRow = row >= 0 && remote !== this.parts.rowBuilder.remote;
     if (!isExactRow) {

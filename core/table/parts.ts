@@ -10,6 +10,7 @@ import type { RandomSource } from './random.ts';
 import { Remotes } from './remotes.ts';
 import { RowBuilder } from './row-builder.ts';
 import { Sessions } from './sessions.ts';
+import type { Upstream } from './upstream.ts';
 
 export interface TableParts {
   arena: Arena;
@@ -23,6 +24,8 @@ export interface TableParts {
   rowBuilder: RowBuilder;
   counters: Float64Array;
   random: RandomSource;
+  /** Where another NAT stands above. */
+  upstream: Upstream | undefined;
 }
 
 /** Makes the tables over an arena of zeros; records that are already there are entered by `rebuild`. */
@@ -46,5 +49,6 @@ export function makeParts(arena: Arena, set: PortSet, random: RandomSource): Tab
     rowBuilder: new RowBuilder(sessions, remotes, set),
     counters: arena.counters,
     random,
+    upstream: undefined,
   };
 }

@@ -44,8 +44,10 @@ import {
   S_REMOTE_ADDRESS,
 } from './arena.ts';
 import { hasBit } from './bits.ts';
+import { Counter } from './counters.ts';
 import { FreeList } from './free-list.ts';
 import { HashIndex, hash3 } from './hash-index.ts';
+import type { Opening } from './opening.ts';
 import type { TableParts } from './parts.ts';
 import { SESSION_SHIFT } from './sessions.ts';
 
@@ -82,12 +84,33 @@ const DONE = 2;
 const DNS_RESERVE_SHIFT = 6;
 /** DNS reuses one of this many tuples towards the same resolver. */
 const DNS_CHOICE = 32;
+/** Below this fill nobody cares whether a session opens an entry above or takes one over. */
+const FILL_MATTERS_256 = 64;
 /** Tuples of one bucket looked at when one is wanted. */
 const REUSE_STEPS_MAX = 64;
 /** The lingering tuples are swept once in this time. */
 const SWEEP_MS = 1000;
 
 if (REUSE_STEPS_MAX < DNS_CHOICE) throw new Error('DNS could never reuse a tuple');
+
+/** Puts the model of other settings in force, or none. What is known of the NAT above is kept. */
+export function renewUpstream(parts: TableParts, settings: UpstreamSettings | undefined): void {
+  const { counters, upstream } = parts;
+  if (settings === undefined) {
+    parts.upstream = undefined;
+    counters[Counter.UpstreamEntries] = 0;
+    counters[Counter.UpstreamCapacity] = 0;
+  } else if (upstream === undefined || !isSame(upstream.settings, settings))
+    parts.upstream = new Upstream(parts, settings, upstream);
+}
+
+const isSame = (a: UpstreamSettings, b: UpstreamSettings): boolean =>
+  a.entries === b.entries &&
+  a.udpSeconds === b.udpSeconds &&
+  a.dnsSeconds === b.dnsSeconds &&
+  a.tcpSeconds === b.tcpSeconds &&
+  a.tcpClosedSeconds === b.tcpClosedSeconds &&
+  a.icmpSeconds === b.icmpSeconds;
 
 export class Upstream {
   readonly settings: UpstreamSettings;
@@ -101,7 +124,7 @@ export class Upstream {
   private readonly seed: number;
   /** Entries above which only DNS opens new ones. */
   private readonly entriesButForDns: number;
-  private sweptMs: number;
+  private sweptMs = Number.MAX_SAFE_INTEGER;
   private cursor = 0;
   /** Our sessions that stand above: all but those between two hosts of ours. */
   live = 0;
@@ -111,12 +134,7 @@ export class Upstream {
   forgotten = 0;
 
   /** Begins with the sessions that there are, and with what lingered in a predecessor's model. */
-  constructor(
-    parts: TableParts,
-    settings: UpstreamSettings,
-    nowMs: number,
-    predecessor?: Upstream,
-  ) {
+  constructor(parts: TableParts, settings: UpstreamSettings, predecessor?: Upstream) {
     const { entries } = settings;
     if (!(entries >= 1 && entries <= UPSTREAM_ENTRIES_MAX))
       throw new RangeError(`a NAT above with ${entries} entries; use 1 to ${UPSTREAM_ENTRIES_MAX}`);
@@ -133,7 +151,6 @@ export class Upstream {
     this.seed = parts.random.next();
     this.entriesButForDns =
       entries - ((entries + (1 << DNS_RESERVE_SHIFT) - 1) >> DNS_RESERVE_SHIFT);
-    this.sweptMs = nowMs;
     for (let record = capacity - 1; record >= 0; record--) this.free.give(record);
     this.countSessions();
     if (predecessor !== undefined) this.adopt(predecessor);
@@ -162,11 +179,10 @@ export class Upstream {
       if ((words[at + S_COMMIT] & 63) !== State.Free && !this.staysHere(at)) this.live++;
   }
 
-  /**
-   * True if a session with this tuple may be opened: it stands above already, or there is room for it.
-   * @param external externalPort << 16 | externalAddressIndex << 8 | protocol
-   */
-  admits(external: number, remoteAddress: number, remotePort: number): boolean {
+  /** True if the session that is asked for may have port `number` of the set: its tuple stands above already, or has room there. */
+  admits(first: Opening, number: number): boolean {
+    const { remoteAddress, remotePort } = first;
+    const external = (this.parts.ports.set.ports[number] << 16) | first.low;
     const limit = remotePort === DNS_PORT ? this.settings.entries : this.entriesButForDns;
     return (
       this.entries < limit ||
@@ -211,14 +227,20 @@ export class Upstream {
     return -1;
   }
 
-  /** The fill that matters to a session with this remote endpoint: none if it can take over a tuple that lingers. */
-  fillTowards(remoteAddress: number, remotePort: number, low: number): number {
+  /** The fill that matters to the session that is asked for: none where it takes over a tuple that lingers. */
+  fillFor(first: Opening, low: number): number {
     const { fill256 } = this;
-    return fill256 > 0 && this.portTowards(remoteAddress, remotePort, low) >= 0 ? 0 : fill256;
+    if (fill256 < FILL_MATTERS_256 || first.hasMapping) return fill256;
+    return this.portTowards(first.remoteAddress, first.remotePort, low) >= 0 ? 0 : fill256;
   }
 
   /** A session was made: its tuple stands above, if it did not before. */
-  opened(external: number, remoteAddress: number, remotePort: number): void {
+  opened(session: number): void {
+    const { words } = this.parts.sessions;
+    const at = session << SESSION_SHIFT;
+    const external = words[at + S_EXTERNAL];
+    const remoteAddress = words[at + S_REMOTE_ADDRESS];
+    const remotePort = words[at + S_PORTS] & 0xffff;
     if (this.isOurs(external, remoteAddress, remotePort)) return;
     this.live++;
     const record = this.find(external, remoteAddress, remotePort);
@@ -250,7 +272,10 @@ export class Upstream {
       this.add(words[at + S_REMOTE_ADDRESS], external, (remotePort << 16) | flags, ends);
   }
 
-  /** A packet came in for which we have no session: if its tuple lingers, the entry above begins its time anew. */
+  /**
+   * A packet came in for which we have no session: if its tuple lingers, the entry above begins its time anew.
+   * @param external externalPort << 16 | externalAddressIndex << 8 | protocol
+   */
   heard(external: number, remoteAddress: number, remotePort: number, tick: number): void {
     const record = this.find(external, remoteAddress, remotePort);
     if (record < 0) return;
@@ -274,6 +299,14 @@ export class Upstream {
       record = record + 1 === capacity ? 0 : record + 1;
     }
     this.cursor = record;
+    this.publish();
+  }
+
+  private publish(): void {
+    const { counters } = this.parts;
+    counters[Counter.UpstreamEntries] = this.entries;
+    counters[Counter.UpstreamReused] = this.reused;
+    counters[Counter.UpstreamCapacity] = this.settings.entries;
   }
 
   /** What is wrong, in words. Expensive. */

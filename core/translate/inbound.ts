@@ -136,10 +136,16 @@ function toOwner(
   externalPort: number,
 ): number {
   const { bytes, descriptors } = ctx.frames;
-  const { ports, mappings, permits } = ctx.parts;
+  const { ports, mappings, permits, upstream } = ctx.parts;
   const { line } = ctx;
   const number = ports.set.numberOf(externalPort);
   if (number < 0) return ctx.drop(Drop.NotInPortSet);
+  // The NAT above has let it in, and begins its time anew.
+  if (upstream !== undefined) {
+    const remotePort = protocol === PROTOCOL_ICMP ? 0 : readU16(bytes, l4);
+    const external = (externalPort << 16) | (line.externalIndex << 8) | protocol;
+    upstream.heard(external, source, remotePort, ctx.table.tick);
+  }
   const owner = ports.owner(ports.group(line.externalIndex, protocol), number);
   if (owner < 0) return ctx.drop(Drop.NoSession);
   // A hairpin comes from an endpoint of ours, and hosts of the LAN are let in. Other ports of a shared address are a neighbour's.
