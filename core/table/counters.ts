@@ -54,6 +54,8 @@ export const Counter = {
   OwnedPortsNow: 36,
   /** Sessions refused in the last second. */
   RefusalsNow: 37,
+  /** Visits of unanswered sessions whose host and remote address found no room for a list. */
+  UnansweredUncapped: 38,
 } as const;
 
 /** Drop reasons stand from here on. */
@@ -61,8 +63,26 @@ export const COUNTER_DROPS = 64;
 /** Sessions by class: made since the start, and now. */
 export const COUNTER_CLASS_CREATED = 256;
 export const COUNTER_CLASS_NOW = COUNTER_CLASS_CREATED + CLASSES_MAX;
+/** How full things are, in 1/256: the busiest destination, then by cause of pressure (pressure.ts), 1 to 4. */
+export const COUNTER_PRESSURE_FILL = COUNTER_CLASS_NOW + CLASSES_MAX;
+/** The cause of the level in force, 0 at level 0. */
+export const COUNTER_PRESSURE_CAUSE = COUNTER_PRESSURE_FILL + 5;
+/** What happened at each of the four levels: PressureRecord of level 0, of level 1, … */
+export const COUNTER_PRESSURE_RECORD = COUNTER_PRESSURE_FILL + 8;
+export const PRESSURE_RECORD_WORDS = 8;
+export const PressureRecord = {
+  /** Seconds for which the level was in force. */
+  Seconds: 0,
+  /** Sessions that a shorter timer ended. */
+  EndedSooner: 1,
+  /** Sessions ended to make room. */
+  Evicted: 2,
+  QuicRejected: 3,
+  Refused: 4,
+} as const;
 
 if (COUNTER_DROPS + DROP_COUNT > COUNTER_CLASS_CREATED)
   throw new Error('the reasons overlap the classes');
-if (COUNTER_CLASS_NOW + CLASSES_MAX > COUNTER_COUNT) throw new Error('too few counters');
+if (COUNTER_PRESSURE_RECORD + 4 * PRESSURE_RECORD_WORDS > COUNTER_COUNT)
+  throw new Error('too few counters');
 if (Object.keys(Counter).length > COUNTER_DROPS) throw new Error('counters overlap the reasons');
