@@ -12,7 +12,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Arena, arenaBytes } from '../core/table/arena.ts';
 import { PortSet } from '../core/table/port-set.ts';
 import { parseIpv4 } from '../core/wire/ipv4.ts';
-import { standardPolicy } from '../policies/standard.ts';
+import { buildPolicy, type PolicyPlan } from '../policies/build.ts';
 import {
   applyHost,
   type HostRequest,
@@ -31,6 +31,7 @@ import { Datapath } from './datapath/datapath.ts';
 import { GatewayError } from './errors.ts';
 import { engineLans, engineLine, hostLine, lineMtu, resolveWan } from './line.ts';
 import type { Logger } from './log.ts';
+import { policyPlan } from './policy-plan.ts';
 import { type Change, changesBetween } from './reload.ts';
 import { type OpenedArena, openArena, takeLock } from './runtime.ts';
 import { ArenaSource } from './source/arena-source.ts';
@@ -155,7 +156,7 @@ export class Gateway implements ControlSource {
         ports: this.line.ports,
         line,
         lans,
-        preset: config.policy.preset,
+        policy: this.policyOf(config, this.host),
         adopt,
       },
       this.options.onFailure,
@@ -215,7 +216,7 @@ export class Gateway implements ControlSource {
     if (changes.includes('lan')) nextHost = await this.applyHost(next.lans);
     try {
       const lans = engineLans(nextHost);
-      await datapath.change({ lans, preset: next.policy.preset, mtu: this.mtu });
+      await datapath.change({ lans, policy: this.policyOf(next, nextHost), mtu: this.mtu });
     } catch {
       if (changes.includes('lan')) await this.applyHost(options.config.lans);
       throw new GatewayError('RELOAD_UNANSWERED', 'the datapath did not take the change', 1);
@@ -272,8 +273,8 @@ export class Gateway implements ControlSource {
     const mtu = lineMtu(this.wan, next);
     const isSame = isDeepStrictEqual(next.lanNetworks, host.lanNetworks) && mtu === this.mtu;
     if (!isSame) {
-      const { preset } = options.config.policy;
-      await datapath.change({ lans: engineLans(next), preset, mtu });
+      const policy = this.policyOf(options.config, next);
+      await datapath.change({ lans: engineLans(next), policy, mtu });
       this.source = this.viewOf(arena, options.config, next);
       const networks = next.lanNetworks.map(({ network }) => network);
       options.logger.info({ mtu, networks }, 'the line or the LANs have changed');
@@ -301,11 +302,16 @@ export class Gateway implements ControlSource {
 
   /** The tables of the arena as the control API sees them. */
   private viewOf(arena: Arena, config: PortfoldConfig, host: HostResult): ArenaSource {
-    const { timers } = standardPolicy(config.policy.preset);
+    const { timers } = buildPolicy(this.policyOf(config, host));
     const lanNames = host.lanNetworks.map((network) => network.lan);
     const set = new PortSet(this.line.ports);
     const address = parseIpv4(this.line.externalAddress);
     return new ArenaSource(arena, set, timers, address, engineLans(host), lanNames);
+  }
+
+  private policyOf(config: PortfoldConfig, host: HostResult): PolicyPlan {
+    const lanNames = host.lanNetworks.map((network) => network.lan);
+    return policyPlan(config, lanNames, this.line.externalAddress);
   }
 
   private async applyHost(lans: LanConfig[]): Promise<HostResult> {
@@ -316,7 +322,8 @@ export class Gateway implements ControlSource {
 
   private hostRequest(lans: LanConfig[], running: HostResult | undefined): HostRequest {
     const { tun, runtimeDirectory } = this.options.config.gateway;
-    return { tun, lans, line: hostLine(this.wan, this.line, running), runtimeDirectory };
+    const hostLans = lans.map(({ policy: _, ...lan }) => lan);
+    return { tun, lans: hostLans, line: hostLine(this.wan, this.line, running), runtimeDirectory };
   }
 
   private logEvents(): void {

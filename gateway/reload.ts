@@ -1,24 +1,23 @@
 /**
  * What may change while the gateway runs (SIGHUP), and what needs a restart.
  *
- *   policy.preset, gateway.log-level, [[lan]]      now; sessions go on
+ *   [policy], gateway.log-level, [[lan]]           now; sessions go on
  *   [[wan]], capacity, tun, runtime-directory      restart: arena, device or port set would be other ones
  *
  * A configuration is applied whole or not at all, so one key that needs a restart refuses all others with it. Keys that this file does
  * not know need a restart.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { PortfoldConfig } from './config/types.ts';
+import type { LanConfig, PortfoldConfig } from './config/types.ts';
 import { GatewayError } from './errors.ts';
 
 /** What a reload changed, in the words of the configuration. */
-export type Change = 'policy.preset' | 'gateway.log-level' | 'lan';
+export type Change = 'policy' | 'gateway.log-level' | 'lan' | 'lan.policy';
 
 /** What differs between two configurations. Throws when something differs that needs a restart. */
 export function changesBetween(now: PortfoldConfig, next: PortfoldConfig): Change[] {
   const refused: string[] = [];
   if (!isDeepStrictEqual(now.wans, next.wans)) refused.push('wan');
-  refused.push(...differing('policy', now.policy, next.policy, 'preset'));
   refused.push(...differing('gateway', now.gateway, next.gateway, 'logLevel'));
   const known = ['lans', 'wans', 'policy', 'gateway'];
   for (const [key, value] of Object.entries(next))
@@ -32,11 +31,18 @@ export function changesBetween(now: PortfoldConfig, next: PortfoldConfig): Chang
     );
 
   const changes: Change[] = [];
-  if (now.policy.preset !== next.policy.preset) changes.push('policy.preset');
+  if (!isDeepStrictEqual(now.policy, next.policy)) changes.push('policy');
   if (now.gateway.logLevel !== next.gateway.logLevel) changes.push('gateway.log-level');
-  if (!isDeepStrictEqual(now.lans, next.lans)) changes.push('lan');
+  if (!isDeepStrictEqual(now.lans.map(withoutPolicy), next.lans.map(withoutPolicy)))
+    changes.push('lan');
+  if (!isDeepStrictEqual(lanPolicies(now), lanPolicies(next))) changes.push('lan.policy');
   return changes;
 }
+
+const withoutPolicy = ({ policy: _, ...lan }: LanConfig) => lan;
+
+const lanPolicies = ({ lans }: PortfoldConfig) =>
+  lans.flatMap(({ name, policy }) => (policy === undefined ? [] : [{ name, policy }]));
 
 /** Names of the keys of a table that differ, but for `allowed`, as the configuration spells them. */
 function differing(table: string, now: object, next: object, allowed: string): string[] {

@@ -61,6 +61,7 @@ export function buildPolicy(plan: PolicyPlan): Policy {
       ],
       evictFrom: line.pressure.evictFrom,
     },
+    ...(line.upstream === undefined ? {} : { upstream: line.upstream }),
     decide: decider(plan),
   };
 }

@@ -9,6 +9,7 @@
  *
  * Settings are whole: nothing is left to a default further down. Units stand in the names.
  */
+import type { UpstreamSettings } from '../core/table/upstream.ts';
 import { event } from './presets/event.ts';
 import { game } from './presets/game.ts';
 import { home } from './presets/home.ts';
@@ -101,14 +102,6 @@ export interface PressureSettings {
   readonly evictFrom: number;
 }
 
-/** Another NAT above this one: how many entries it holds, and for how many seconds of silence it keeps them. */
-export interface UpstreamSettings {
-  readonly entries: number;
-  readonly udpSeconds: number;
-  readonly tcpSeconds: number;
-  readonly icmpSeconds: number;
-}
-
 export interface PolicySettings {
   readonly preset: PresetName;
   /** Endpoints share ports as guests; false: each owns one. */
@@ -128,6 +121,7 @@ export interface PolicySettings {
   /** Line-wide, as are pressure and upstream: those of the first profile count. */
   readonly reserve: ReserveSettings;
   readonly pressure: PressureSettings;
+  /** Another NAT above this one. */
   readonly upstream?: UpstreamSettings;
   readonly quic: QuicSettings;
   readonly udp: UdpSettings;

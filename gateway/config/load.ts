@@ -11,11 +11,13 @@
 import { readFileSync, statSync } from 'node:fs';
 import { parse, TomlError } from 'smol-toml';
 import type { z } from 'zod';
+import { type PolicySettings, PRESETS } from '../../policies/settings.ts';
 import { findService, iidFormatOf, listServices } from '../services/services.ts';
 import { parseIpv6Prefix } from './addresses.ts';
 import { ConfigError } from './errors.ts';
 import { deriveLine, rulesOfLine } from './line.ts';
 import { checkNetworks } from './networks.ts';
+import { checkProfiles, readLanPolicy, readPolicy } from './policy.ts';
 import { type Finding, formatProblems, type KeyPath, locate } from './problems.ts';
 import { deriveFromPrefix, RULE_KEYS, readRule } from './rules.ts';
 import {
@@ -24,7 +26,6 @@ import {
   gatewayTable,
   lanTable,
   mapEWanTable,
-  policyTable,
   readTable,
   unknownWanTable,
 } from './schema.ts';
@@ -117,14 +118,20 @@ export function parseToml(source: string, file: string): unknown {
 function readConfig(value: unknown, findings: Finding[]): PortfoldConfig | undefined {
   readTable(fileTable, value, [], findings);
   const file = value as Record<string, unknown>;
-  const lans = tablesOf(file.lan).map((lan, n) => readLan(lan, n, findings));
+  const policy = readLinePolicy(file, findings);
+  const lans = tablesOf(file.lan).map((lan, n) => readLan(lan, n, policy, findings));
   const wans = tablesOf(file.wan).map((wan, n) => readWan(wan, n, findings));
-  const policy = readTable(policyTable, file.policy ?? {}, ['policy'], findings);
   const gateway = readTable(gatewayTable, file.gateway ?? {}, ['gateway'], findings);
 
   checkNames(file.lan, 'lan', 'name', findings);
   checkNames(file.wan, 'wan', 'name', findings);
   checkInterfaces(file, findings);
+  if (policy !== undefined)
+    checkProfiles(
+      policy,
+      lans.map((lan) => lan?.policy),
+      findings,
+    );
   checkNetworks(tablesOf(file.lan), externalAddressOf(wans[0]), findings);
   tablesOf(file.wan).forEach((_, n) => {
     if (n > 0) findings.push(surplusLine(n));
@@ -164,11 +171,42 @@ const surplusLine = (n: number): Finding => ({
   hint: 'keep one [[wan]] and remove the others',
 });
 
-function readLan(value: unknown, n: number, findings: Finding[]): LanConfig | undefined {
-  const lan = readTable(lanTable, value, ['lan', n], findings);
+/** [policy], and what the line that runs changes of it. */
+function readLinePolicy(
+  file: Record<string, unknown>,
+  findings: Finding[],
+): PolicySettings | undefined {
+  const common = readPolicy(file.policy ?? {}, ['policy'], PRESETS.home, findings);
+  const [wan] = tablesOf(file.wan);
+  const own = policyOf(wan);
+  if (own === undefined) return common;
+  const line = readPolicy(own, ['wan', 0, 'policy'], common ?? PRESETS.home, findings);
+  return common === undefined ? undefined : line;
+}
+
+const policyOf = (table: unknown): unknown => (table as { policy?: unknown } | null)?.policy;
+
+function readLan(
+  value: unknown,
+  n: number,
+  line: PolicySettings | undefined,
+  findings: Finding[],
+): LanConfig | undefined {
+  const path: KeyPath = ['lan', n];
+  const lan = readTable(lanTable, value, path, findings);
+  const own = policyOf(value);
+  const policy =
+    own === undefined
+      ? undefined
+      : readLanPolicy(own, [...path, 'policy'], line ?? PRESETS.home, findings);
   if (lan === undefined) return undefined;
   const { name = lan.interfaces[0], interfaces, networks } = lan;
-  return { name, interfaces, ...(networks === undefined ? {} : { networks }) };
+  return {
+    name,
+    interfaces,
+    ...(networks === undefined ? {} : { networks }),
+    ...(policy === undefined ? {} : { policy }),
+  };
 }
 
 function readWan(value: unknown, n: number, findings: Finding[]): WanConfig | undefined {
@@ -183,7 +221,7 @@ function readWan(value: unknown, n: number, findings: Finding[]): WanConfig | un
   if (type === 'address') {
     const wan = readTable(addressWanTable, value, path, findings);
     if (wan === undefined) return undefined;
-    const { name = wan.interface, mtu, ...rest } = wan;
+    const { name = wan.interface, mtu, policy: _, ...rest } = wan;
     return { name, ...rest, ...(mtu === undefined ? {} : { mtu }) };
   }
   readTable(unknownWanTable, value, path, findings);

@@ -19,16 +19,23 @@ const IMPOSSIBLE: [network: string, name: string][] = [
   ['240.0.0.0/4', 'reserved and broadcast (240.0.0.0/4)'],
 ];
 
-/** A network judged alone. */
-export function networkProblem(network: string): Complaint | undefined {
+/** The form alone, of any network or address. */
+export function prefixProblem(network: string, hint: string): Complaint | undefined {
   const prefix = parseIpv4Prefix(network);
-  const hint = 'write it like "192.168.1.0/24"';
   if (prefix === undefined) return { what: `"${network}" is not an IPv4 network`, hint };
   const { address, length } = prefix;
-  if ((address & ~maskOf(length)) !== 0) {
-    const right = formatIpv4Prefix(address & maskOf(length), length);
-    return { what: `"${network}" has bits set after /${length}`, hint: `write "${right}"` };
-  }
+  if ((address & ~maskOf(length)) === 0) return undefined;
+  const right = formatIpv4Prefix(address & maskOf(length), length);
+  return { what: `"${network}" has bits set after /${length}`, hint: `write "${right}"` };
+}
+
+/** A network of a LAN judged alone. */
+export function networkProblem(network: string): Complaint | undefined {
+  const hint = 'write it like "192.168.1.0/24"';
+  const complaint = prefixProblem(network, hint);
+  const prefix = parseIpv4Prefix(network);
+  if (complaint !== undefined || prefix === undefined) return complaint;
+  const { length } = prefix;
   if (length === 0) {
     const what = `"${network}" is every address, and a LAN holds only its own`;
     return { what, hint: 'write the networks of the LAN, for instance "192.168.1.0/24"' };

@@ -127,6 +127,7 @@ export const lanTable = z.strictObject({
   name: text(labelProblem).optional(),
   interfaces: z.array(text(interfaceProblem)).min(1),
   networks: z.array(text(networkProblem)).min(1).optional(),
+  policy: z.unknown().optional(),
 });
 
 export const WAN_TYPES = ['map-e', 'address'] as const;
@@ -135,6 +136,8 @@ const wanCommon = {
   name: text(labelProblem).optional(),
   interface: text(interfaceProblem),
   mtu: integer(MTU_MIN, MTU_MAX).optional(),
+  /** Read by policy.ts. */
+  policy: z.unknown().optional(),
 };
 
 export const ruleTable = z.strictObject({
@@ -172,8 +175,6 @@ export const addressWanTable = z.strictObject({
 /** For a line whose type is not known: only what every line has can be judged. */
 export const unknownWanTable = z.looseObject({ ...wanCommon, type: z.enum(WAN_TYPES) });
 
-export const policyTable = z.strictObject({ preset: z.enum(['home', 'rfc']).default('home') });
-
 export const gatewayTable = z.strictObject({
   capacity: z
     .number()
@@ -205,6 +206,7 @@ const EXAMPLES: Record<string, string> = {
   ipv6: 'add for instance ipv6 = "2001:db8::/40"',
   ipv4: 'add for instance ipv4 = "192.0.2.0/24"',
   'ea-length': 'add for instance ea-length = 16',
+  entries: 'add how many entries its table holds, for instance entries = 20000',
 };
 
 /** Runs a schema; what does not fit is added to `findings` under `path`. */

@@ -2,12 +2,15 @@
  * The configuration after validation: every default filled in, addresses as text, ready for the
  * rooms that use it.
  */
+import type { PolicySettings } from '../../policies/settings.ts';
 
 export interface LanConfig {
   name: string;
   interfaces: string[];
   /** CIDR texts; undefined: every source that the kernel routes back to these interfaces. */
   networks?: string[];
+  /** Where this LAN has a policy of its own. */
+  policy?: PolicySettings;
 }
 
 /** A MAP rule (RFC 7597 section 5) as text and numbers. */
@@ -59,7 +62,8 @@ export type WanConfig = AddressWanConfig | MapEWanConfig;
 export interface PortfoldConfig {
   lans: LanConfig[];
   wans: WanConfig[];
-  policy: { preset: 'home' | 'rfc' };
+  /** Of the line, and of every LAN without one of its own. */
+  policy: PolicySettings;
   gateway: {
     /** Sessions that the arena holds. */
     capacity: number;

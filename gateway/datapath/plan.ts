@@ -1,12 +1,13 @@
 /** What the datapath worker is told at its start and while it runs: plain values that travel to another thread. */
 import type { MessagePort } from 'node:worker_threads';
 import type { LanNetwork, Line } from '../../core/translate/context.ts';
+import type { PolicyPlan } from '../../policies/build.ts';
 
 /** What may be replaced while the worker runs. */
 export interface DatapathChange {
   /** Most specific first. */
   lans: LanNetwork[];
-  preset: 'home' | 'rfc';
+  policy: PolicyPlan;
   /** MTU of IPv4 packets on the line; absent: as it is. */
   mtu?: number;
 }

@@ -8,7 +8,7 @@ import { NatTable } from '../../core/table/nat-table.ts';
 import { makeParts } from '../../core/table/parts.ts';
 import { PortSet } from '../../core/table/port-set.ts';
 import { RandomSource } from '../../core/table/random.ts';
-import { standardPolicy } from '../../policies/standard.ts';
+import { buildPolicy } from '../../policies/build.ts';
 import * as device from '../../tun/device.ts';
 import { bootMilliseconds, completeChecksum, mapArena } from '../../tun/native.ts';
 import { TunDevice } from '../../tun/tun-device.ts';
@@ -38,7 +38,7 @@ const { buffer, locked } = mapArena(plan.arenaPath, plan.arenaBytes, {
 });
 const random = new RandomSource((words) => randomFillSync(words));
 const parts = makeParts(new Arena(buffer, shape), set, random);
-const table = new NatTable(parts, standardPolicy(plan.preset), bootMilliseconds());
+const table = new NatTable(parts, buildPolicy(plan.policy), bootMilliseconds());
 const restored = plan.adopt ? table.restore() : undefined;
 
 const frames = new Frames(BATCH_BYTES, BATCH_FRAMES, SPARE_BYTES, SPARE_FRAMES);
@@ -67,7 +67,7 @@ function takeChanges(): void {
     received = receiveMessageOnPort(plan.changes)
   ) {
     const change = received.message as DatapathChange;
-    table.setPolicy(standardPolicy(change.preset));
+    table.setPolicy(buildPolicy(change.policy));
     line.mtu = change.mtu ?? line.mtu;
     lans.splice(0, lans.length, ...change.lans);
     plan.changes.postMessage(CHANGED);

@@ -3,8 +3,11 @@
  *
  * 0 with a summary of lines and LANs, or 78 with every problem. Warnings are told apart: they do
  * not change the exit code. Table: summary on stdout, problems and warnings on stderr. JSON: one
- * object on stdout in both cases.
+ * object on stdout in both cases. Both name each requirement of the RFCs that the policy departs
+ * from: that is what a preset saves ports with, and no warning.
  */
+import { type Departure, departures } from '../../policies/requirements.ts';
+import type { PolicySettings } from '../../policies/settings.ts';
 import { ConfigError } from '../config/errors.ts';
 import { type DerivedLine, deriveLine, forwardingRules } from '../config/line.ts';
 import { loadConfig } from '../config/load.ts';
@@ -66,13 +69,22 @@ function summaryJson(file: string, config: PortfoldConfig, warnings: string[]): 
   });
   const { lans, policy, gateway } = config;
   const report = { schema: 'portfold/check/v1', file, valid: true, lines, lans, policy, gateway };
-  return `${JSON.stringify({ ...report, warnings }, null, 2)}\n`;
+  const policies = policiesOf(config).map(({ name, settings }) => ({
+    name,
+    preset: settings.preset,
+    departures: departures(settings),
+  }));
+  return `${JSON.stringify({ ...report, policies, warnings }, null, 2)}\n`;
 }
 
 function summaryTable(file: string, config: PortfoldConfig): string {
   const rows: string[] = [`${file} is right`];
   for (const wan of config.wans) {
-    rows.push('', `line ${wan.name} on ${wan.interface}, ${wan.type}`, ...lineRows(wan));
+    rows.push(
+      '',
+      `line ${wan.name} on ${wan.interface}, ${wan.type}`,
+      ...lineRows(wan, config.policy),
+    );
   }
   rows.push('');
   for (const lan of config.lans) {
@@ -80,11 +92,32 @@ function summaryTable(file: string, config: PortfoldConfig): string {
     rows.push(`lan ${lan.name} on ${lan.interfaces.join(', ')}: ${networks}`);
   }
   const { capacity, tun } = config.gateway;
-  rows.push(`policy ${config.policy.preset}, ${capacity} sessions at most, device ${tun}`);
+  rows.push(`${capacity} sessions at most, device ${tun}`);
+  for (const { name, settings } of policiesOf(config)) rows.push('', ...policyRows(name, settings));
   return `${rows.join('\n')}\n`;
 }
 
-function lineRows(wan: WanConfig): string[] {
+/** The line's policy, and those of LANs that have one of their own. */
+function policiesOf(config: PortfoldConfig): { name: string; settings: PolicySettings }[] {
+  const own = config.lans.flatMap(({ name, policy }) =>
+    policy === undefined ? [] : [{ name: `lan ${name}`, settings: policy }],
+  );
+  return [{ name: `line ${config.wans[0].name}`, settings: config.policy }, ...own];
+}
+
+function policyRows(name: string, settings: PolicySettings): string[] {
+  const list = departures(settings);
+  const { preset } = settings;
+  if (list.length === 0) return [`policy of ${name}: ${preset}, which keeps every requirement`];
+  return [`policy of ${name}: ${preset}, which departs from`, ...list.flatMap(departureRows)];
+}
+
+function departureRows({ requirement, values, wanted }: Departure): string[] {
+  const rows = values.map(({ key, value }) => `    ${key.padEnd(24)} ${value}`);
+  return [`  ${requirement}: ${wanted}`, ...rows];
+}
+
+function lineRows(wan: WanConfig, { upstream }: PolicySettings): string[] {
   const line = derived(wan);
   const rows: [string, string | undefined][] = [];
   if (line === undefined) {
@@ -101,9 +134,15 @@ function lineRows(wan: WanConfig): string[] {
   }
   if (wan.type === 'map-e' && wan.mesh) rows.push(['mesh', meshText(forwardingRules(wan))]);
   if (wan.mtu !== undefined) rows.push(['MTU', `${wan.mtu}`]);
+  if (upstream !== undefined) rows.push(['NAT above', upstreamText(upstream)]);
   return rows
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `  ${name.padEnd(11)} ${value}`);
+}
+
+function upstreamText(upstream: NonNullable<PolicySettings['upstream']>): string {
+  const { entries, udpSeconds, tcpSeconds, icmpSeconds } = upstream;
+  return `${entries} entries; UDP ${udpSeconds} s, TCP ${tcpSeconds} s, ICMP ${icmpSeconds} s`;
 }
 
 function meshText(rules: MapRuleConfig[]): string {

@@ -30,14 +30,14 @@ describe('what a reload may change', () => {
     assert.deepEqual(changesBetween(config(), other), []);
   });
 
-  it('preset, log level and LANs, named as the file names them', () => {
+  it('policy, log level and LANs, named as the file names them', () => {
     const other = config((text) =>
       text
         .replace('"home"', '"rfc"')
         .replace('tun =', 'log-level = "warn"\ntun =')
         .replace('["lan0"]', '["lan0"]\nnetworks = ["192.168.1.0/24"]'),
     );
-    const changes = ['policy.preset', 'gateway.log-level', 'lan'];
+    const changes = ['policy', 'gateway.log-level', 'lan'];
     assert.deepEqual(changesBetween(config(), other), changes);
   });
 

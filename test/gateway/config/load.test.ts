@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { ConfigError } from '../../../gateway/config/errors.ts';
 import { loadConfig, parseConfig } from '../../../gateway/config/load.ts';
 import { configWarnings } from '../../../gateway/config/warnings.ts';
+import { PRESETS } from '../../../policies/settings.ts';
 
 const LAN = '[[lan]]\ninterfaces = ["lan0"]\n';
 const MAP_E = 'interface = "wan0"\ntype = "map-e"\n';
@@ -318,8 +319,10 @@ const BAD: [string, string, string[]][] = [
   ],
   [
     'a preset',
-    `policy.preset = "event"\n${LAN}${V6PLUS}`,
-    ['1:17 policy.preset: "event" is unknown | possible: home, rfc'],
+    `policy.preset = "house"\n${LAN}${V6PLUS}`,
+    [
+      '1:17 policy.preset: "house" is unknown | did you mean "home"? possible: home, event, rfc, game',
+    ],
   ],
   [
     'a rule whose PSID length contradicts its EA length',
@@ -496,7 +499,7 @@ describe('gateway/config: good files', () => {
           encapsulation: 'auto',
         },
       ],
-      policy: { preset: 'home' },
+      policy: PRESETS.home,
       gateway: {
         capacity: 262_144,
         tun: 'portfold0',
@@ -538,7 +541,7 @@ describe('gateway/config: good files', () => {
           encapsulation: 'seg6',
         },
       ],
-      policy: { preset: 'rfc' },
+      policy: PRESETS.rfc,
       gateway: { capacity: 1024, tun: 't0', runtimeDirectory: '/run/x', logLevel: 'debug' },
     });
   });
