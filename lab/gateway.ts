@@ -8,7 +8,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Status } from '../gateway/control/api.ts';
 import { ControlClient } from '../gateway/control/client.ts';
-import { configuration } from './lines.ts';
+import { configuration, type Preset } from './lines.ts';
 import { type Background, type CommandResult, until } from './netns.ts';
 import { LabError, projectFolder } from './programs.ts';
 import type { Lab } from './topology.ts';
@@ -17,7 +17,9 @@ const START_TIMEOUT_MS = 20_000;
 const SAID_CHARACTERS_MAX = 2000;
 
 export interface GatewayOptions {
-  preset?: 'home' | 'rfc';
+  preset?: Preset;
+  /** More lines of [policy]. */
+  policy?: readonly string[];
   capacity?: number;
   /**
    * The whole configuration, instead of the lab's own. `DIR` in it becomes the runtime directory.
@@ -54,6 +56,7 @@ export class Gateway {
       configuration(lab.line, {
         runtimeDirectory,
         preset: options.preset,
+        policy: options.policy,
         capacity: options.capacity,
         shared: lab.shared,
       });

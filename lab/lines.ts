@@ -10,6 +10,7 @@
  *
  * Address: one IPv4 address that the provider routes to the gateway, with a range of ports.
  */
+export type Preset = 'home' | 'event' | 'rfc' | 'game';
 export type LineType = 'map-e' | 'address';
 
 export const MAP_E = {
@@ -56,7 +57,9 @@ export function configuration(
   line: LineType,
   options: {
     runtimeDirectory: string;
-    preset?: 'home' | 'rfc';
+    preset?: Preset;
+    /** More lines of [policy]. */
+    policy?: readonly string[];
     capacity?: number;
     tun?: string;
     /** Address line: the host uses the address too. */
@@ -86,6 +89,7 @@ export function configuration(
     '',
     '[policy]',
     `preset = "${options.preset ?? 'home'}"`,
+    ...(options.policy ?? []),
     '',
     '[gateway]',
     `runtime-directory = "${options.runtimeDirectory}"`,

@@ -4,6 +4,7 @@
  * Words go to stderr as it happens; the table (or JSON), which is the point, goes to stdout. It succeeds when Portfold has survived.
  * Everything is removed again, also when it is interrupted.
  */
+import { PROGRAMS as CONFERENCE_PROGRAMS, conference } from '../incidents/conference.ts';
 import { PROGRAMS as FLOW_PROGRAMS, flow } from '../incidents/flow.ts';
 import { type Incident, type IncidentOptions, printIncident, say } from '../incidents/report.ts';
 import {
@@ -28,8 +29,9 @@ interface Scenario {
   seconds: number;
 }
 
-const SCENARIOS: Record<string, Scenario> = {
+const SCENARIOS: Record<LabOptions['scenario'], Scenario> = {
   flow: { run: flow, programs: FLOW_PROGRAMS, flows: 24_000, seconds: 20 },
+  conference: { run: conference, programs: CONFERENCE_PROGRAMS, flows: 0, seconds: 30 },
 };
 
 export async function lab(options: LabOptions): Promise<number> {
