@@ -5,7 +5,7 @@
  *                 session              │ one entry for each external 5-tuple of ours, kept since its last packet
  *                    │ ends            │ for its own timer, whatever ours is
  *                    ▼                 ▼
- *                 lingering tuple: ends here when the entry ends above
+ *                 lingering tuple: ends here when the entry ends above            lingering.ts
  *
  *   tuple      protocol, external address and port, remote address and port: what the NAT above tells its entries apart by
  *   entries    our sessions now + lingering tuples
@@ -21,14 +21,8 @@
  *
  * The estimate is never below the truth while what is true of the NAT above is said in the settings, but in three cases. After a restart
  * only the sessions are known, not what lingers. Packets of a closed TCP connection that do not keep it here are held not to keep it
- * above. And when sessions that were taken over at a start are more than the NAT above holds, not all of them can linger; each
- * that does not is counted in `forgotten`.
- *
- *   Lingering tuple, 8 words
- *    0 remoteAddress   1 externalPort<<16 | externalAddressIndex<<8 | protocol (0: free)   2 remotePort<<16 | flags
- *    3 tick at which it ends   4 next + 1, 5 previous + 1 among those of its bucket   6 hash of the tuple   7 bucket: hash of the remote
- *
- * A bucket holds the tuples of one remote endpoint, newest first, and rarely those of another one.
+ * above. And when sessions that were there before the model are more than the NAT above holds, not all of them can linger; each one that
+ * does not is counted in `forgotten`.
  */
 import { Flag, State, TICKS_PER_SECOND } from '../state.ts';
 import { DNS_PORT } from '../wire/dns.ts';
@@ -45,8 +39,7 @@ import {
 } from './arena.ts';
 import { hasBit } from './bits.ts';
 import { Counter } from './counters.ts';
-import { FreeList } from './free-list.ts';
-import { HashIndex, hash3 } from './hash-index.ts';
+import { Lingering } from './lingering.ts';
 import type { Opening } from './opening.ts';
 import type { TableParts } from './parts.ts';
 import { SESSION_SHIFT } from './sessions.ts';
@@ -66,16 +59,6 @@ export interface UpstreamSettings {
 
 export const UPSTREAM_ENTRIES_MAX = 1 << 20;
 
-const LINGER_SHIFT = 3;
-const L_REMOTE_ADDRESS = 0;
-const L_EXTERNAL = 1;
-const L_REMOTE_PORT = 2;
-const L_ENDS = 3;
-const L_NEXT = 4;
-const L_PREVIOUS = 5;
-const L_HASH = 6;
-const L_BUCKET = 7;
-
 /** Flags of a lingering tuple: a new session may take it; its TCP connection was closed, its DNS answered. */
 const REUSABLE = 1;
 const DONE = 2;
@@ -88,18 +71,16 @@ const DNS_CHOICE = 32;
 const FILL_MATTERS_256 = 64;
 /** Tuples of one bucket looked at when one is wanted. */
 const REUSE_STEPS_MAX = 64;
-/** The lingering tuples are swept once in this time. */
-const SWEEP_MS = 1000;
 
 if (REUSE_STEPS_MAX < DNS_CHOICE) throw new Error('DNS could never reuse a tuple');
 
 /** Puts the model of other settings in force, or none. What is known of the NAT above is kept. */
 export function renewUpstream(parts: TableParts, settings: UpstreamSettings | undefined): void {
-  const { counters, upstream } = parts;
+  const { upstream } = parts;
   if (settings === undefined) {
     parts.upstream = undefined;
-    counters[Counter.UpstreamEntries] = 0;
-    counters[Counter.UpstreamCapacity] = 0;
+    parts.counters[Counter.UpstreamEntries] = 0;
+    parts.counters[Counter.UpstreamCapacity] = 0;
   } else if (upstream === undefined || !isSame(upstream.settings, settings))
     parts.upstream = new Upstream(parts, settings, upstream);
 }
@@ -115,17 +96,9 @@ const isSame = (a: UpstreamSettings, b: UpstreamSettings): boolean =>
 export class Upstream {
   readonly settings: UpstreamSettings;
   private readonly parts: TableParts;
-  private readonly words: Int32Array;
-  private readonly capacity: number;
-  private readonly index: HashIndex;
-  private readonly free: FreeList;
-  private readonly buckets: Int32Array;
-  private readonly bucketMask: number;
-  private readonly seed: number;
+  private readonly tuples: Lingering;
   /** Entries above which only DNS opens new ones. */
   private readonly entriesButForDns: number;
-  private sweptMs = Number.MAX_SAFE_INTEGER;
-  private cursor = 0;
   /** Our sessions that stand above: all but those between two hosts of ours. */
   live = 0;
   /** Sessions that took over a lingering tuple. */
@@ -133,37 +106,31 @@ export class Upstream {
   /** Tuples that there was no room to remember. */
   forgotten = 0;
 
-  /** Begins with the sessions that there are, and with what lingered in a predecessor's model. */
+  /** Begins with the sessions that there are, and with what lingers in a predecessor's model. */
   constructor(parts: TableParts, settings: UpstreamSettings, predecessor?: Upstream) {
     const { entries } = settings;
     if (!(entries >= 1 && entries <= UPSTREAM_ENTRIES_MAX))
       throw new RangeError(`a NAT above with ${entries} entries; use 1 to ${UPSTREAM_ENTRIES_MAX}`);
-    let capacity = 1;
-    while (capacity < entries) capacity *= 2;
     this.parts = parts;
     this.settings = settings;
-    this.capacity = capacity;
-    this.words = new Int32Array(capacity << LINGER_SHIFT);
-    this.index = new HashIndex(capacity);
-    this.free = new FreeList(this.words, 1 << LINGER_SHIFT);
-    this.buckets = new Int32Array(capacity * 2);
-    this.bucketMask = capacity * 2 - 1;
-    this.seed = parts.random.next();
-    this.entriesButForDns =
-      entries - ((entries + (1 << DNS_RESERVE_SHIFT) - 1) >> DNS_RESERVE_SHIFT);
-    for (let record = capacity - 1; record >= 0; record--) this.free.give(record);
+    this.tuples = new Lingering(entries, parts.random.next());
+    this.entriesButForDns = entries - Math.ceil(entries / (1 << DNS_RESERVE_SHIFT));
     this.countSessions();
-    if (predecessor !== undefined) this.adopt(predecessor);
+    if (predecessor !== undefined) {
+      this.reused = predecessor.reused;
+      this.forgotten = predecessor.forgotten + this.tuples.addAll(predecessor.tuples);
+    }
+    this.publish();
   }
 
   /** Tuples that our sessions have left behind. */
   get lingering(): number {
-    return this.index.size;
+    return this.tuples.count;
   }
 
   /** Entries that stand above, as far as we know. */
   get entries(): number {
-    return this.live + this.index.size;
+    return this.live + this.tuples.count;
   }
 
   /** 256: the table above is full. */
@@ -187,7 +154,7 @@ export class Upstream {
     return (
       this.entries < limit ||
       this.isOurs(external, remoteAddress, remotePort) ||
-      this.find(external, remoteAddress, remotePort) >= 0
+      this.tuples.find(external, remoteAddress, remotePort) >= 0
     );
   }
 
@@ -196,33 +163,27 @@ export class Upstream {
    * @param low externalAddressIndex << 8 | protocol
    */
   portTowards(remoteAddress: number, remotePort: number, low: number): number {
-    const { words } = this;
+    const { tuples } = this;
     const { ports, random } = this.parts;
     const { set } = ports;
-    const rowAt = ports.group(low >>> 8, low & 0xff) * set.rowWords;
-    const isDns = remotePort === DNS_PORT;
-    const bucket = this.bucketOf(remoteAddress, (remotePort << 16) | low);
-    let record = this.buckets[bucket] - 1;
+    let record = tuples.newest(remoteAddress, remotePort, low);
     if (record < 0) return -1;
 
-    let skip = isDns ? random.below(DNS_CHOICE) : 0;
+    const rowAt = ports.group(low >>> 8, low & 0xff) * set.rowWords;
+    const isDns = remotePort === DNS_PORT;
+    const wanted = isDns ? random.below(DNS_CHOICE) : 0;
     let seen = 0;
     let chosen = -1;
     for (let step = 0; record >= 0 && step < REUSE_STEPS_MAX; step++) {
-      const at = record << LINGER_SHIFT;
-      record = words[at + L_NEXT] - 1;
-      const port = words[at + L_REMOTE_PORT];
-      const isTowards =
-        words[at + L_REMOTE_ADDRESS] === remoteAddress &&
-        port >>> 16 === remotePort &&
-        (words[at + L_EXTERNAL] & 0xffff) === low;
-      if (!isTowards || (port & REUSABLE) === 0) continue;
-      const number = set.numberOf(words[at + L_EXTERNAL] >>> 16);
+      const candidate = record;
+      record = tuples.older(record);
+      if ((tuples.flags(candidate) & REUSABLE) === 0) continue;
+      if (!tuples.isTowards(candidate, remoteAddress, remotePort, low)) continue;
+      const number = set.numberOf(tuples.externalPort(candidate));
       if (!hasBit(ports.shareable, rowAt, number)) continue;
-      if (skip-- === 0) chosen = number;
+      if (seen === wanted) chosen = number;
       seen++;
-      if (!isDns) return chosen;
-      if (seen === DNS_CHOICE) return chosen;
+      if (!isDns || seen === DNS_CHOICE) return chosen;
     }
     return -1;
   }
@@ -238,14 +199,15 @@ export class Upstream {
   opened(session: number): void {
     const { words } = this.parts.sessions;
     const at = session << SESSION_SHIFT;
-    const external = words[at + S_EXTERNAL];
-    const remoteAddress = words[at + S_REMOTE_ADDRESS];
-    const remotePort = words[at + S_PORTS] & 0xffff;
-    if (this.isOurs(external, remoteAddress, remotePort)) return;
+    if (this.staysHere(at)) return;
     this.live++;
-    const record = this.find(external, remoteAddress, remotePort);
+    const record = this.tuples.find(
+      words[at + S_EXTERNAL],
+      words[at + S_REMOTE_ADDRESS],
+      words[at + S_PORTS] & 0xffff,
+    );
     if (record < 0) return;
-    this.remove(record);
+    this.tuples.remove(record);
     this.reused++;
   }
 
@@ -257,19 +219,11 @@ export class Upstream {
     this.live--;
     const external = words[at + S_EXTERNAL];
     const remotePort = words[at + S_PORTS] & 0xffff;
-    const commit = words[at + S_COMMIT];
-    const state = commit & 63;
-    let flags = REUSABLE;
-    if (state === State.TcpReset) flags |= DONE;
-    else if (state === State.TcpClosing)
-      flags = ((commit >>> 12) & Flag.RemoteClosedFirst) === 0 ? REUSABLE | DONE : DONE;
-    else if ((external & 0xff) === PROTOCOL_TCP) flags = 0;
-    else if (remotePort === DNS_PORT && state === State.Answered)
-      // A query that is still open keeps the entry as other UDP does.
-      flags |= words[at + S_PACKETS_IN] < words[at + S_PACKETS_OUT] ? 0 : DONE;
+    const flags = this.flagsOf(at);
     const ends = this.endOf(words[at + S_LAST_SEEN], external & 0xff, flags);
-    if (ends - tick > 0)
-      this.add(words[at + S_REMOTE_ADDRESS], external, (remotePort << 16) | flags, ends);
+    if (ends - tick <= 0) return;
+    if (!this.tuples.add(external, words[at + S_REMOTE_ADDRESS], remotePort, flags, ends))
+      this.forgotten++;
   }
 
   /**
@@ -277,29 +231,28 @@ export class Upstream {
    * @param external externalPort << 16 | externalAddressIndex << 8 | protocol
    */
   heard(external: number, remoteAddress: number, remotePort: number, tick: number): void {
-    const record = this.find(external, remoteAddress, remotePort);
+    const record = this.tuples.find(external, remoteAddress, remotePort);
     if (record < 0) return;
-    const { words } = this;
-    const at = record << LINGER_SHIFT;
-    const ends = this.endOf(tick, external & 0xff, words[at + L_REMOTE_PORT] & 0xffff);
-    if (ends - words[at + L_ENDS] > 0) words[at + L_ENDS] = ends;
+    this.tuples.extend(record, this.endOf(tick, external & 0xff, this.tuples.flags(record)));
   }
 
-  /** Forgets what has ended above: visits a share of the tuples in proportion to the time since the last call. */
+  /** Forgets what has ended above, and publishes the counts. */
   advance(nowMs: number, tick: number): void {
-    const { words, capacity } = this;
-    if (nowMs < this.sweptMs) this.sweptMs = nowMs;
-    const due = Math.floor((capacity * (nowMs - this.sweptMs)) / SWEEP_MS);
-    if (due < 1) return;
-    this.sweptMs = nowMs;
-    let record = this.cursor;
-    for (let i = Math.min(due, capacity); i > 0; i--) {
-      const at = record << LINGER_SHIFT;
-      if (words[at + L_EXTERNAL] !== 0 && words[at + L_ENDS] - tick <= 0) this.remove(record);
-      record = record + 1 === capacity ? 0 : record + 1;
-    }
-    this.cursor = record;
+    this.tuples.advance(nowMs, tick);
     this.publish();
+  }
+
+  /** What is wrong, in words. Expensive. */
+  selfCheck(): string[] {
+    const { sessions } = this.parts;
+    const problems = this.tuples.selfCheck(
+      (external, remoteAddress, remotePort) =>
+        sessions.findExternal(external, remoteAddress, remotePort) >= 0,
+    );
+    const { live } = this;
+    this.countSessions();
+    if (live !== this.live) problems.push(`${live} sessions counted above, there are ${this.live}`);
+    return problems;
   }
 
   private publish(): void {
@@ -307,36 +260,6 @@ export class Upstream {
     counters[Counter.UpstreamEntries] = this.entries;
     counters[Counter.UpstreamReused] = this.reused;
     counters[Counter.UpstreamCapacity] = this.settings.entries;
-  }
-
-  /** What is wrong, in words. Expensive. */
-  selfCheck(): string[] {
-    const problems: string[] = [];
-    const { words } = this;
-    let used = 0;
-    for (let record = 0; record < this.capacity; record++) {
-      const at = record << LINGER_SHIFT;
-      const external = words[at + L_EXTERNAL];
-      if (external === 0) continue;
-      used++;
-      const remotePort = words[at + L_REMOTE_PORT] >>> 16;
-      if (this.find(external, words[at + L_REMOTE_ADDRESS], remotePort) !== record)
-        problems.push(`lingering tuple ${record} is not found`);
-      if (this.parts.sessions.findExternal(external, words[at + L_REMOTE_ADDRESS], remotePort) >= 0)
-        problems.push(`lingering tuple ${record} is a session's`);
-      const previous = words[at + L_PREVIOUS] - 1;
-      const link =
-        previous < 0
-          ? this.buckets[words[at + L_BUCKET]]
-          : words[(previous << LINGER_SHIFT) + L_NEXT];
-      if (link !== record + 1) problems.push(`lingering tuple ${record} is not in its bucket`);
-    }
-    if (used !== this.index.size || used + this.free.length !== this.capacity)
-      problems.push(`${used} tuples linger, the index holds ${this.index.size}`);
-    const { live } = this;
-    this.countSessions();
-    if (live !== this.live) problems.push(`${live} sessions counted above, there are ${this.live}`);
-    return problems;
   }
 
   /** True if the session whose record begins at `at` is between two hosts of ours. */
@@ -358,6 +281,24 @@ export class Upstream {
     );
   }
 
+  /** What the tuple of the session whose record begins at `at` is good for when the session has ended. */
+  private flagsOf(at: number): number {
+    const { words } = this.parts.sessions;
+    const commit = words[at + S_COMMIT];
+    const state = commit & 63;
+    if ((words[at + S_EXTERNAL] & 0xff) === PROTOCOL_TCP) {
+      if (state === State.TcpReset) return REUSABLE | DONE;
+      if (state !== State.TcpClosing) return 0;
+      return ((commit >>> 12) & Flag.RemoteClosedFirst) === 0 ? REUSABLE | DONE : DONE;
+    }
+    // A query that is still open keeps the entry above as other UDP does.
+    const isDone =
+      (words[at + S_PORTS] & 0xffff) === DNS_PORT &&
+      state === State.Answered &&
+      words[at + S_PACKETS_IN] >= words[at + S_PACKETS_OUT];
+    return isDone ? REUSABLE | DONE : REUSABLE;
+  }
+
   /** The tick at which an entry has ended above whose last packet was in tick `lastSeen`; flags as of a lingering tuple. */
   private endOf(lastSeen: number, protocol: number, flags: number): number {
     const { settings } = this;
@@ -369,79 +310,5 @@ export class Upstream {
       seconds = isDone ? (settings.tcpClosedSeconds ?? settings.tcpSeconds) : settings.tcpSeconds;
     // One tick more: the last packet came somewhere in its tick.
     return lastSeen + Math.ceil(seconds * TICKS_PER_SECOND) + 1;
-  }
-
-  private bucketOf(remoteAddress: number, remoteKey: number): number {
-    return hash3(remoteAddress, remoteKey, 0, this.seed) & this.bucketMask;
-  }
-
-  private find(external: number, remoteAddress: number, remotePort: number): number {
-    const { words } = this;
-    const { slots, mask } = this.index;
-    const hash = hash3(external, remoteAddress, remotePort, this.seed);
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-      const record = slots[slot * 2 + 1] - 1;
-      if (record < 0) return -1;
-      if (slots[slot * 2] !== hash) continue;
-      const at = record << LINGER_SHIFT;
-      if (
-        words[at + L_EXTERNAL] === external &&
-        words[at + L_REMOTE_ADDRESS] === remoteAddress &&
-        words[at + L_REMOTE_PORT] >>> 16 === remotePort
-      )
-        return record;
-    }
-  }
-
-  /** Enters a tuple that is not there. @param port remotePort << 16 | flags */
-  private add(remoteAddress: number, external: number, port: number, ends: number): void {
-    const record = this.free.take();
-    if (record < 0) {
-      this.forgotten++;
-      return;
-    }
-    const { words, buckets } = this;
-    const at = record << LINGER_SHIFT;
-    const hash = hash3(external, remoteAddress, port >>> 16, this.seed);
-    const bucket = this.bucketOf(remoteAddress, (port & 0xffff0000) | (external & 0xffff));
-    const next = buckets[bucket];
-    words[at + L_REMOTE_ADDRESS] = remoteAddress;
-    words[at + L_EXTERNAL] = external;
-    words[at + L_REMOTE_PORT] = port;
-    words[at + L_ENDS] = ends;
-    words[at + L_NEXT] = next;
-    words[at + L_PREVIOUS] = 0;
-    words[at + L_HASH] = hash;
-    words[at + L_BUCKET] = bucket;
-    if (next !== 0) words[((next - 1) << LINGER_SHIFT) + L_PREVIOUS] = record + 1;
-    buckets[bucket] = record + 1;
-    this.index.insert(hash, record);
-  }
-
-  private remove(record: number): void {
-    const { words } = this;
-    const at = record << LINGER_SHIFT;
-    const next = words[at + L_NEXT];
-    const previous = words[at + L_PREVIOUS];
-    if (next !== 0) words[((next - 1) << LINGER_SHIFT) + L_PREVIOUS] = previous;
-    if (previous !== 0) words[((previous - 1) << LINGER_SHIFT) + L_NEXT] = next;
-    else this.buckets[words[at + L_BUCKET]] = next;
-    this.index.remove(words[at + L_HASH], record);
-    words[at + L_EXTERNAL] = 0;
-    this.free.give(record);
-  }
-
-  /** Takes over what lingers in the model of other settings. */
-  private adopt(predecessor: Upstream): void {
-    this.reused = predecessor.reused;
-    const { words, capacity } = predecessor;
-    for (let at = 0; at < capacity << LINGER_SHIFT; at += 1 << LINGER_SHIFT)
-      if (words[at + L_EXTERNAL] !== 0)
-        this.add(
-          words[at + L_REMOTE_ADDRESS],
-          words[at + L_EXTERNAL],
-          words[at + L_REMOTE_PORT],
-          words[at + L_ENDS],
-        );
   }
 }
