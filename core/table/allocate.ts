@@ -54,6 +54,8 @@ export class Allocator {
   claimed = false;
   /** Set by portFor: a peer found no port to own and goes on as a guest. */
   unowned = false;
+  /** Set by portFor: the host owns as many ports as a host may, and ports are not shared. */
+  hostLimited = false;
 
   constructor(parts: TableParts, endSession: (session: number) => void) {
     this.parts = parts;
@@ -70,6 +72,7 @@ export class Allocator {
     this.diverted = false;
     this.claimed = false;
     this.unowned = false;
+    this.hostLimited = false;
 
     const isRefused = remote >= 0 && remotes.refuses(remote, tick);
 
@@ -77,9 +80,8 @@ export class Allocator {
       const ownedMax = (set.count * profile.ownedShare256) >> 8;
       // Hosts that share a record cannot be told apart, so no limit of a single host holds for them.
       const hostOwned = host === HOST_OTHERS ? 0 : hosts.words[(host << HOST_SHIFT) + HOST_OWNED];
-      const mayOwn =
-        ports.ownedCount[group] < ownedMax &&
-        (ownedPerHostMax === 0 || hostOwned < ownedPerHostMax);
+      const hostMayOwn = ownedPerHostMax === 0 || hostOwned < ownedPerHostMax;
+      const mayOwn = hostMayOwn && ports.ownedCount[group] < ownedMax;
       // Where every port is known to be taken a claim would look at each of them again.
       if (mayOwn && !isRefused) {
         const number = this.claim(group, remoteAddress, remotePort, low);
@@ -88,7 +90,10 @@ export class Allocator {
           return number;
         }
       }
-      if (!sharing) return -1;
+      if (!sharing) {
+        this.hostLimited = !hostMayOwn;
+        return -1;
+      }
       counters[Counter.PeersWithoutOwnPort]++;
       this.unowned = true;
     }

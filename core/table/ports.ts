@@ -20,6 +20,8 @@ export class Ports {
   /** Owned ports, and ports with at least one session, by group. */
   readonly ownedCount: Int32Array;
   readonly usedCount: Int32Array;
+  /** Owned ports of all groups. */
+  ownedTotal = 0;
   readonly groups: number;
 
   constructor(arena: Arena, set: PortSet) {
@@ -59,6 +61,7 @@ export class Ports {
     clearBit(this.shareable, group * rowWords, number);
     setBit(this.lastResort, group * rowWords, number);
     this.ownedCount[group]++;
+    this.ownedTotal++;
   }
 
   release(group: number, number: number): void {
@@ -67,6 +70,7 @@ export class Ports {
     clearBit(this.lastResort, group * rowWords, number);
     setBit(this.shareable, group * rowWords, number);
     this.ownedCount[group]--;
+    this.ownedTotal--;
   }
 
   addSession(group: number, number: number): void {
@@ -89,12 +93,16 @@ export class Ports {
     this.shareable.fill(0);
     this.lastResort.fill(0);
     this.ownedCount.fill(0);
+    this.ownedTotal = 0;
     this.usedCount.fill(0);
     for (let group = 0; group < this.groups; group++)
       for (let number = 0; number < count; number++) {
         const owned = this.owner(group, number) >= 0;
         setBit(owned ? this.lastResort : this.shareable, group * rowWords, number);
-        if (owned) this.ownedCount[group]++;
+        if (owned) {
+          this.ownedCount[group]++;
+          this.ownedTotal++;
+        }
         if (this.sessions(group, number) > 0) this.usedCount[group]++;
       }
   }

@@ -35,7 +35,6 @@ import {
 import { HOST_IN_USE, HOST_MAPPINGS, HOST_OWNED, HOST_SESSIONS, HOST_SHIFT } from './hosts.ts';
 import { MAPPING_SHIFT } from './mappings.ts';
 import type { TableParts } from './parts.ts';
-import { PROTOCOLS, protocolIndexOf } from './protocols.ts';
 import { REMOTE_SHIFT } from './remotes.ts';
 import { SESSION_SHIFT } from './sessions.ts';
 
@@ -43,23 +42,19 @@ export interface Restored {
   sessions: number;
   /** Committed, but impossible. */
   dropped: number;
-  /** Sessions now, by protocol index. */
-  byProtocol: Int32Array;
 }
 
 /** Makes the tables from the records that lie in the arena. @param tick now; a later lastSeen is set back to it */
 export function restore(parts: TableParts, tick: number): Restored {
   const { sessions } = parts;
   forgetCounts(parts);
-  const restored: Restored = { sessions: 0, dropped: 0, byProtocol: new Int32Array(PROTOCOLS) };
+  const restored: Restored = { sessions: 0, dropped: 0 };
   for (let session = 0; session < sessions.capacity; session++) {
     const at = session << SESSION_SHIFT;
     const commit = sessions.words[at + S_COMMIT];
     if ((commit & 63) === 0) continue;
-    if (adopt(parts, session, at, tick)) {
-      restored.sessions++;
-      restored.byProtocol[protocolIndexOf(sessions.words[at + S_EXTERNAL] & 0xff)]++;
-    } else {
+    if (adopt(parts, session, at, tick)) restored.sessions++;
+    else {
       sessions.words[at + S_COMMIT] = commit & 0xff000000;
       restored.dropped++;
     }
@@ -74,8 +69,7 @@ export function restore(parts: TableParts, tick: number): Restored {
 
 function forgetCounts(parts: TableParts): void {
   const { sessions, mappings, remotes, ports, hosts, permits } = parts;
-  sessions.byInternal.clear();
-  sessions.byExternal.clear();
+  sessions.clear();
   mappings.index.clear();
   remotes.index.clear();
   remotes.clearRows();

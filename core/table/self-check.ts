@@ -3,7 +3,7 @@
  * restart, and for an operator who doubts.
  */
 
-import { Flag } from '../state.ts';
+import { CLASS_MASK, CLASSES_MAX, COMMIT_CLASS_SHIFT, Flag } from '../state.ts';
 import {
   M_EXTERNAL,
   M_HOST,
@@ -25,6 +25,7 @@ import { hasBit } from './bits.ts';
 import { HOST_IN_USE, HOST_MAPPINGS, HOST_OWNED, HOST_SESSIONS, HOST_SHIFT } from './hosts.ts';
 import { MAPPING_SHIFT } from './mappings.ts';
 import type { TableParts } from './parts.ts';
+import { PROTOCOLS, protocolIndexOf } from './protocols.ts';
 import { REMOTE_SHIFT } from './remotes.ts';
 import { SESSION_SHIFT } from './sessions.ts';
 
@@ -51,6 +52,8 @@ class Check {
   private readonly remoteSessions: Int32Array;
   private readonly portSessions: Int32Array;
   private readonly hostSessions: Int32Array;
+  private readonly byProtocol = new Int32Array(PROTOCOLS);
+  private readonly byClass = new Int32Array(CLASSES_MAX);
   private readonly rowBits = new Map<number, Set<number>>();
   private liveSessions = 0;
   private liveMappings = 0;
@@ -78,6 +81,8 @@ class Check {
       this.liveSessions++;
       const external = words[at + S_EXTERNAL];
       const protocol = external & 0xff;
+      this.byProtocol[protocolIndexOf(protocol)]++;
+      this.byClass[(words[at + S_COMMIT] >>> COMMIT_CLASS_SHIFT) & CLASS_MASK]++;
       const number = ports.set.numberOf(external >>> 16);
       const mapping = words[at + S_MAPPING];
       const found = sessions.findInternal(
@@ -111,6 +116,12 @@ class Check {
       sessions.byInternal.size === this.liveSessions &&
         sessions.byExternal.size === this.liveSessions,
       `the session indexes hold ${sessions.byInternal.size} and ${sessions.byExternal.size} of ${this.liveSessions} sessions`,
+    );
+    this.expect(
+      this.byProtocol.every((count, index) => count === sessions.byProtocol[index]) &&
+        this.byClass.every((count, index) => count === sessions.byClass[index]),
+      `by protocol ${sessions.byProtocol} and by class ${sessions.byClass} are counted, ` +
+        `${this.byProtocol} and ${this.byClass} are there`,
     );
   }
 
@@ -173,6 +184,7 @@ class Check {
   ports(): void {
     const { ports, mappings } = this.parts;
     const { count, rowWords } = ports.set;
+    let owned = 0;
     for (let group = 0; group < ports.groups; group++)
       for (let number = 0; number < count; number++) {
         const at = (group * count + number) * PORT_WORDS;
@@ -183,6 +195,7 @@ class Check {
           `port ${number} of group ${group} counts ${counted}, has ${is}`,
         );
         const owner = ports.words[at + P_OWNER] - 1;
+        if (owner >= 0) owned++;
         const isShareable = hasBit(ports.shareable, group * rowWords, number);
         const isLastResort = hasBit(ports.lastResort, group * rowWords, number);
         this.expect(
@@ -194,6 +207,7 @@ class Check {
           `port ${number} of group ${group} is owned by a mapping that does not know`,
         );
       }
+    this.expect(owned === ports.ownedTotal, `${ports.ownedTotal} owned ports, ${owned} owners`);
   }
 
   hosts(): void {

@@ -4,6 +4,7 @@
  * An established packet costs two cache misses here: the slot of one index, and the record, whose one line holds every word that the
  * packet reads or writes.
  */
+import { CLASS_MASK, CLASSES_MAX, COMMIT_CLASS_SHIFT } from '../state.ts';
 import { addressDelta, fold, wordDelta } from '../wire/checksum.ts';
 import { PROTOCOL_ICMP } from '../wire/ipv4.ts';
 import {
@@ -22,6 +23,7 @@ import {
 } from './arena.ts';
 import { FreeList } from './free-list.ts';
 import { HashIndex, hash3 } from './hash-index.ts';
+import { PROTOCOLS, protocolIndexOf } from './protocols.ts';
 
 /** Shift from a session's number to its first word. */
 export const SESSION_SHIFT = 4;
@@ -32,6 +34,9 @@ export class Sessions {
   readonly byInternal: HashIndex;
   readonly byExternal: HashIndex;
   readonly free: FreeList;
+  /** Sessions in the indexes, by protocol index and by class. */
+  readonly byProtocol = new Int32Array(PROTOCOLS);
+  readonly byClass = new Int32Array(CLASSES_MAX);
   private readonly seed: number;
 
   constructor(arena: Arena, seed: number) {
@@ -144,10 +149,20 @@ export class Sessions {
     Atomics.store(words, at, (generation << 24) | (flags << 12) | (sessionClass << 6) | state);
   }
 
-  /** Enters a written record into both indexes. */
+  /** Empties both indexes. */
+  clear(): void {
+    this.byInternal.clear();
+    this.byExternal.clear();
+    this.byProtocol.fill(0);
+    this.byClass.fill(0);
+  }
+
+  /** Enters a committed record into both indexes. */
   link(session: number): void {
     const { words } = this;
     const at = session << SESSION_SHIFT;
+    this.byProtocol[protocolIndexOf(words[at + S_EXTERNAL] & 0xff)]++;
+    this.byClass[(words[at + S_COMMIT] >>> COMMIT_CLASS_SHIFT) & CLASS_MASK]++;
     this.byInternal.insert(this.internalHashOf(at), session);
     this.byExternal.insert(
       this.externalHash(
@@ -163,6 +178,8 @@ export class Sessions {
   unlink(session: number): void {
     const { words } = this;
     const at = session << SESSION_SHIFT;
+    this.byProtocol[protocolIndexOf(words[at + S_EXTERNAL] & 0xff)]--;
+    this.byClass[(words[at + S_COMMIT] >>> COMMIT_CLASS_SHIFT) & CLASS_MASK]--;
     Atomics.store(words, at + S_COMMIT, words[at + S_COMMIT] & 0xff000000);
     this.byInternal.remove(this.internalHashOf(at), session);
     this.byExternal.remove(

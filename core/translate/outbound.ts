@@ -16,7 +16,7 @@ import {
   S_PACKETS_OUT,
 } from '../table/arena.ts';
 import { Counter } from '../table/counters.ts';
-import { REFUSED_SILENTLY } from '../table/nat-table.ts';
+import { REFUSED_SILENTLY } from '../table/refusals.ts';
 import { SESSION_SHIFT } from '../table/sessions.ts';
 import { Drop, FORWARDED } from '../verdict.ts';
 import { readI32, readU16 } from '../wire/bytes.ts';
