@@ -14,15 +14,15 @@ import {
   PROFILES_MAX,
   type Profile,
 } from '../core/policy.ts';
-import { CLASS_NAMES, Class } from '../core/state.ts';
-import { DNS_PORT, isDnsQuery } from '../core/wire/dns.ts';
-import { PROTOCOL_ICMP, PROTOCOL_TCP } from '../core/wire/ipv4.ts';
-import { isStun } from '../core/wire/stun.ts';
+import { CLASS_NAMES } from '../core/state.ts';
+import { classify } from './classify.ts';
 import { outboundMail } from './outbound-mail.ts';
 import { isPrivate, privateDestinations } from './private-destinations.ts';
+import { quic } from './quic.ts';
 import { NO_OBJECTION, type Rule } from './rule.ts';
 import { type PolicySettings, PRESETS, type PresetName, type UdpClassName } from './settings.ts';
 import { timerTables } from './timers.ts';
+import { udpBlock } from './udp-block.ts';
 
 /** A share of the reserve that only the gateway itself may take. */
 const OWN_RESERVE_SHARE = 16;
@@ -87,21 +87,14 @@ function decider({ profiles, profileOfLan, externalAddress }: PolicyPlan): Polic
   };
 }
 
-function classify(first: FirstPacket): number {
-  const { bytes, payloadAt, payloadBytes, protocol, remotePort } = first;
-  if (protocol === PROTOCOL_TCP) return Class.Tcp;
-  if (protocol === PROTOCOL_ICMP) return Class.Icmp;
-  if (isStun(bytes, payloadAt, payloadBytes, remotePort)) return Class.Stun;
-  if (remotePort === DNS_PORT && isDnsQuery(bytes, payloadAt, payloadBytes)) return Class.Dns;
-  return Class.Other;
-}
-
 /** The rules that can object under these settings, in the order in which they are asked. */
 function rulesFor(settings: PolicySettings, lineIsPrivate: boolean): Rule[] {
   const rules: Rule[] = [];
   const { privateDestinations: destinations } = settings;
   if (destinations === 'refuse' || (destinations === 'auto' && !lineIsPrivate))
     rules.push(privateDestinations(settings.privateExcept));
+  if (settings.quic.mode !== 'allow') rules.push(quic(settings.quic));
+  if (settings.udp.mode !== 'allow') rules.push(udpBlock(settings.udp));
   if (settings.mail.mode === 'reject') rules.push(outboundMail(settings.mail.except));
   return rules;
 }

@@ -21,10 +21,9 @@ import type { QuicSettings } from './settings.ts';
 
 const CLIENT_PORT_MIN = 1024;
 
-/** The rule for these settings, or undefined where it would never object. */
-export function quic(settings: QuicSettings): Rule | undefined {
+/** @param settings of another mode than `allow` */
+export function quic(settings: QuicSettings): Rule {
   const { mode, fromLevel, fromUpstream256, except } = settings;
-  if (mode === 'allow') return undefined;
   const objection = refuseFor(Drop.QuicRejected) | (mode === 'drop' ? DECISION_SILENT : 0);
   const always = mode !== 'pressure';
   const isShort = (first: FirstPacket): boolean =>

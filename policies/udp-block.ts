@@ -15,9 +15,9 @@ import { PROTOCOL_UDP } from '../core/wire/ipv4.ts';
 import { isExcepted, NO_OBJECTION, type Rule } from './rule.ts';
 import type { UdpClassName, UdpSettings } from './settings.ts';
 
-/** The rule for these settings, or undefined where it would never object. */
-export function udpBlock({ mode, except }: UdpSettings): Rule | undefined {
-  if (mode === 'allow') return undefined;
+/** @param settings of another mode than `allow` */
+export function udpBlock(settings: UdpSettings): Rule {
+  const { mode, except } = settings;
   const objection = refuseFor(Drop.UdpBlocked) | (mode === 'drop' ? DECISION_SILENT : 0);
   const open = classBits(except.classes);
   return (first, sessionClass) =>
