@@ -88,16 +88,13 @@ function decider({ profiles, profileOfLan, externalAddress }: PolicyPlan): Polic
 }
 
 /** The rules that can object under these settings, in the order in which they are asked. */
-function rulesFor(settings: PolicySettings, lineIsPrivate: boolean): Rule[] {
-  const rules: Rule[] = [];
-  const { privateDestinations: destinations } = settings;
-  if (destinations === 'refuse' || (destinations === 'auto' && !lineIsPrivate))
-    rules.push(privateDestinations(settings.privateExcept));
-  if (settings.quic.mode !== 'allow') rules.push(quic(settings.quic));
-  if (settings.udp.mode !== 'allow') rules.push(udpBlock(settings.udp));
-  if (settings.mail.mode === 'reject') rules.push(outboundMail(settings.mail.except));
-  return rules;
-}
+const rulesFor = (settings: PolicySettings, lineIsPrivate: boolean): Rule[] =>
+  [
+    privateDestinations(settings.privateDestinations, settings.privateExcept, lineIsPrivate),
+    outboundMail(settings.mail),
+    udpBlock(settings.udp),
+    quic(settings.quic),
+  ].filter((rule) => rule !== undefined);
 
 function profileOf(settings: PolicySettings): Profile {
   const { limits } = settings;

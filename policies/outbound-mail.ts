@@ -7,11 +7,14 @@
 import { refuseFor } from '../core/policy.ts';
 import { Drop } from '../core/verdict.ts';
 import { PROTOCOL_TCP } from '../core/wire/ipv4.ts';
-import { type Exceptions, isExcepted, NO_OBJECTION, type Rule } from './rule.ts';
+import { isExcepted, NO_OBJECTION, type Rule } from './rule.ts';
+import type { MailSettings } from './settings.ts';
 
 const SMTP_PORT = 25;
 
-export function outboundMail(except: Exceptions): Rule {
+/** The rule for these settings, or undefined where it would never object. */
+export function outboundMail({ mode, except }: MailSettings): Rule | undefined {
+  if (mode === 'allow') return undefined;
   return (first) =>
     first.protocol === PROTOCOL_TCP && first.remotePort === SMTP_PORT && !isExcepted(except, first)
       ? refuseFor(Drop.RefusedByPolicy)

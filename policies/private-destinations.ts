@@ -19,6 +19,7 @@ import { refuseFor } from '../core/policy.ts';
 import { Drop } from '../core/verdict.ts';
 import { parseIpv4 } from '../core/wire/ipv4.ts';
 import { holds, type Network, NO_OBJECTION, type Rule } from './rule.ts';
+import type { PolicySettings } from './settings.ts';
 
 /** PCP and TURN by anycast (RFC 7723, RFC 8155): the first addresses of the block that are routed globally. */
 const GLOBAL_IN_ASSIGNMENTS: readonly number[] = [parseIpv4('192.0.0.9'), parseIpv4('192.0.0.10')];
@@ -45,8 +46,16 @@ export function isPrivate(address: number): boolean {
   }
 }
 
-/** @param except networks behind the line that are there all the same: a modem's own page, for instance */
-export function privateDestinations(except: readonly Network[]): Rule {
+/**
+ * The rule for these settings, or undefined where it would never object.
+ * @param except networks behind the line that are there all the same: a modem's own page, for instance
+ */
+export function privateDestinations(
+  mode: PolicySettings['privateDestinations'],
+  except: readonly Network[],
+  lineIsPrivate: boolean,
+): Rule | undefined {
+  if (mode === 'allow' || (mode === 'auto' && lineIsPrivate)) return undefined;
   return (first) =>
     isPrivate(first.remoteAddress) && !holds(except, first.remoteAddress)
       ? refuseFor(Drop.PrivateDestination)
