@@ -10,7 +10,30 @@ import type { EventItem } from '../control/api.ts';
 
 const SUPPRESSED_MASK = 0xffffff;
 
+/** By the number in the event. */
+const PRESSURE_CAUSES: readonly string[] = [
+  'something fills up',
+  'the session table fills up',
+  'most ports have an owner',
+  'ports towards some destinations are used up',
+  'the table of the NAT above fills up',
+];
+
+/** An event as the ring has it. */
+export interface RawEvent {
+  kind: number;
+  /** Wall clock, in milliseconds. */
+  timeMs: number;
+  internalAddress: number;
+  remoteAddress: number;
+  remotePort: number;
+  protocol: number;
+  detail: number;
+}
+
 export class EventLog {
+  /** Hears of each event that is taken from the ring. */
+  onEvent: ((event: RawEvent) => void) | undefined;
   private readonly arena: Arena;
   private readonly portCount: number;
   /** Wall-clock time at tick 0. */
@@ -43,9 +66,11 @@ export class EventLog {
         continue;
       }
       const item = this.read(at, sequence);
+      const raw = this.rawAt(at);
       if (Atomics.load(events, at) !== sequence) continue;
       this.lastSequence = sequence;
       fresh.push(item);
+      this.onEvent?.(raw);
     }
     this.items.push(...fresh);
     if (this.items.length > EVENT_CAPACITY)
@@ -68,11 +93,23 @@ export class EventLog {
       sequence,
       time: new Date(this.epochTime + events[at + 1] * TICK_MS).toISOString(),
       kind: EVENT_NAMES[kind] ?? `kind-${kind}`,
-      protocol,
-      internal,
-      remote,
+      // Pressure is nobody's in particular.
+      ...(kind === Event.PressureChanged ? {} : { protocol, internal, remote }),
       suppressed: events[at + 2] & SUPPRESSED_MASK,
       text: this.sentence(kind, protocol, internal, remote, events[at + 7]),
+    };
+  }
+
+  private rawAt(at: number): RawEvent {
+    const { events } = this.arena;
+    return {
+      kind: events[at + 2] >>> 24,
+      timeMs: this.epochTime + events[at + 1] * TICK_MS,
+      internalAddress: events[at + 3],
+      remoteAddress: events[at + 4],
+      remotePort: events[at + 5] & 0xffff,
+      protocol: events[at + 6] & 0xff,
+      detail: events[at + 7],
     };
   }
 
@@ -96,7 +133,9 @@ export class EventLog {
       case Event.HostLimited:
         return `${who} was refused: ${DROP_MEANING[detail]?.[1] ?? 'a limit was reached'}`;
       case Event.PressureChanged:
-        return `pressure is now at level ${detail >> 8}`;
+        return detail >> 8 === 0
+          ? 'pressure is over: there is room again'
+          : `pressure is at level ${detail >> 8} of 3: ${PRESSURE_CAUSES[detail & 0xff] ?? 'something fills up'}`;
       default:
         return who;
     }

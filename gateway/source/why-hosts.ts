@@ -1,0 +1,229 @@
+/** Findings about what a single host does, or meets. */
+import type { WhySeverity } from '../control/api.ts';
+import type { HostFacts, SilentFacts, WhyFacts } from './why-facts.ts';
+import {
+  ALIKE_MAX,
+  classesOf,
+  counts,
+  destinationOf,
+  endpoint,
+  type Finding,
+  finding,
+  HIGH_SHARE,
+  hostOf,
+  iso,
+  NAMED_MAX,
+  NOW_MS,
+  refusalOf,
+  refusedHosts,
+  severityOf,
+  times,
+} from './why-finding.ts';
+
+/** Sessions without an answer towards one address that make it worth telling, and while others gave way to them. */
+const SILENT_SESSIONS_MIN = 3;
+const SILENT_SESSIONS_MIN_CAPPED = 2;
+/** A host that holds so many half-open connections, and mostly such, does not open them to use them. */
+const HALF_OPEN_MIN = 256;
+const HALF_OPEN_SHARE = 0.5;
+
+/** A host sends to an address from which nothing comes back, and takes a port with each attempt. */
+export function deadDestinations(facts: WhyFacts): Finding[] {
+  const { gaveWay } = facts;
+  const isCapped = gaveWay !== undefined && facts.nowMs - gaveWay.lastMs < NOW_MS;
+  const least = isCapped ? SILENT_SESSIONS_MIN_CAPPED : SILENT_SESSIONS_MIN;
+  const found = facts.silent.filter(({ sessions }) => sessions >= least);
+  return found.slice(0, ALIKE_MAX).map((one) =>
+    finding('dead-destination', silentSeverity(facts, one), {
+      since: iso(one.sinceMs),
+      hosts: [{ address: one.host, sessions: one.sessions, ports: one.externalPorts }],
+      destinations: one.ports.map((port) => ({ protocol: 'udp', address: one.remote, port })),
+      classes: [{ class: one.class, state: 'unanswered', count: one.sessions }],
+      numbers: {
+        sessions: one.sessions,
+        externalPorts: one.externalPorts,
+        sourcePorts: one.sourcePorts,
+        remotePorts: one.portCount,
+        packets: one.packets,
+        answered: 0,
+        ports: facts.portCount,
+        ...(gaveWay ? { gaveWay: gaveWay.count, gaveWayLastMinute: gaveWay.lastMinute } : {}),
+        deadDestinations: found.length,
+      },
+    }),
+  );
+}
+
+/** The cause of a shortage is short itself; a host that holds a quarter of the ports for nothing is on the way there. */
+function silentSeverity(
+  facts: WhyFacts,
+  { host, remote, externalPorts }: SilentFacts,
+): WhySeverity {
+  const isInTheWay = refusalOf(facts, 'NoPortLeft')?.hosts.some(({ destinations }) =>
+    destinations.some(
+      (one) =>
+        one.address === remote && facts.nowMs - one.lastMs < NOW_MS && one.protocol === 'udp',
+    ),
+  );
+  const udp = facts.owned.find(({ protocol }) => protocol === 'udp');
+  const isOwner =
+    udp !== undefined &&
+    udp.owned >= HIGH_SHARE * udp.most &&
+    udp.hosts[0]?.address === host &&
+    externalPorts >= udp.most / 4;
+  if (isInTheWay || isOwner) return 'short';
+  return externalPorts >= facts.portCount / 4 ? 'tight' : 'notice';
+}
+
+/** A host sends to a private address that no network of ours holds: no line leads there. */
+export function privateDestinations(facts: WhyFacts): Finding[] {
+  const refusal = refusalOf(facts, 'PrivateDestination');
+  if (refusal === undefined) return [];
+  const told = refusal.hosts.flatMap((host) =>
+    groupByAddress(host.destinations).map((places) => ({ host, places })),
+  );
+  if (told.length === 0)
+    return [
+      finding('private-destination', 'notice', {
+        ...times(refusal, facts),
+        reason: refusal.reason,
+        numbers: counts(refusal),
+      }),
+    ];
+  return told
+    .sort((a, b) => sum(b.places) - sum(a.places))
+    .slice(0, ALIKE_MAX)
+    .map(({ host, places }) =>
+      finding('private-destination', 'notice', {
+        ...times({ ...refusal, sinceMs: host.sinceMs, lastMs: host.lastMs }, facts),
+        reason: refusal.reason,
+        hosts: [{ address: host.address, refused: sum(places) }],
+        destinations: places.map((one) => ({ ...endpoint(one), refused: one.told })),
+        // With one host and one address the counter tells exactly; else events tell whose how many were, as far as they were told.
+        numbers: told.length === 1 ? counts(refusal) : { count: sum(places) },
+      }),
+    );
+}
+
+const LIMIT_REASONS = ['HostRateLimit', 'HostSessionLimit'];
+
+/** A host has reached what a single host may have. */
+export function hostLimits(facts: WhyFacts): Finding[] {
+  return LIMIT_REASONS.flatMap((reason) => {
+    const refusal = refusalOf(facts, reason);
+    if (refusal === undefined) return [];
+    const limited = refusal.hosts.slice(0, ALIKE_MAX);
+    if (limited.length === 0)
+      return [
+        finding('host-limit', severityOf(refusal, facts), {
+          ...times(refusal, facts),
+          reason,
+          numbers: counts(refusal),
+        }),
+      ];
+    return limited.map((host) => {
+      const known = facts.hosts.find(({ address }) => address === host.address);
+      const streak = { ...refusal, sinceMs: host.sinceMs, lastMs: host.lastMs };
+      return finding('host-limit', severityOf(streak, facts), {
+        ...times(streak, facts),
+        reason,
+        hosts: [
+          {
+            address: host.address,
+            refused: host.told,
+            ...(known ? { sessions: known.sessions } : {}),
+          },
+        ],
+        destinations: host.destinations
+          .slice(0, NAMED_MAX)
+          .map((one) => ({ ...endpoint(one), refused: one.told })),
+        classes: classesOf(known?.classes ?? []),
+        numbers: {
+          ...(limited.length === 1 ? counts(refusal) : { count: host.told }),
+          ...(known ? limitNumbers(known) : {}),
+        },
+      });
+    });
+  });
+}
+
+const limitNumbers = ({ limits, sessions, owned }: HostFacts): Record<string, number> => ({
+  sessions,
+  owned,
+  sessionsMax: limits.sessions,
+  newPerSecondMax: limits.newPerSecond,
+  ownedMax: limits.owned,
+});
+
+/** Peers that share a port although there are some left: a host owns as many as it may. */
+export function peersWithoutPort(facts: WhyFacts): Finding[] {
+  const { peersWithoutPort: peers } = facts;
+  if (peers === undefined) return [];
+  if (facts.owned.some(({ owned, most }) => most > 0 && owned >= HIGH_SHARE * most)) return [];
+  const hosts = peers.hosts.slice(0, NAMED_MAX);
+  const known = facts.hosts.find(({ address }) => address === hosts[0]);
+  return [
+    finding('peers-without-port', severityOf(peers, facts, 'notice', 'tight'), {
+      ...times(peers, facts),
+      hosts: hosts.map((address) => {
+        const host = facts.hosts.find((one) => one.address === address);
+        return { address, ...(host ? { ports: host.owned } : {}) };
+      }),
+      numbers: { ...counts(peers), ...(known ? { ownedMax: known.limits.owned } : {}) },
+    }),
+  ];
+}
+
+/** Connections that are begun and never used: a scan, or a flood. */
+export function halfOpen(facts: WhyFacts): Finding[] {
+  return facts.hosts.flatMap((host) => {
+    const open = host.classes
+      .filter(({ state }) => state === 'half-open')
+      .reduce((total, { sessions }) => total + sessions, 0);
+    if (open < HALF_OPEN_MIN || open < HALF_OPEN_SHARE * host.sessions) return [];
+    const isMuch = open >= facts.sessions.capacity / 4;
+    return [
+      finding('half-open', isMuch ? 'tight' : 'notice', {
+        hosts: [hostOf(host)],
+        destinations: host.destinations.slice(0, NAMED_MAX).map(destinationOf),
+        classes: [{ class: 'tcp', state: 'half-open', count: open }],
+        numbers: { halfOpen: open, sessions: host.sessions, capacity: facts.sessions.capacity },
+      }),
+    ];
+  });
+}
+
+const POLICY_REASONS = ['QuicRejected', 'UdpBlocked', 'RefusedByPolicy'];
+
+/** What a policy refuses is meant so; that it does is worth knowing. */
+export function refusedByPolicy(facts: WhyFacts): Finding[] {
+  return POLICY_REASONS.flatMap((reason) => {
+    const refusal = refusalOf(facts, reason);
+    if (refusal === undefined) return [];
+    const destinations = refusal.hosts.flatMap((host) => host.destinations);
+    return [
+      finding('refused-by-policy', 'notice', {
+        ...times(refusal, facts),
+        reason,
+        hosts: refusedHosts(refusal),
+        destinations: destinations
+          .sort((a, b) => b.told - a.told)
+          .slice(0, NAMED_MAX)
+          .map((one) => ({ ...endpoint(one), refused: one.told })),
+        numbers: counts(refusal),
+      }),
+    ];
+  });
+}
+
+const sum = (places: readonly { told: number }[]): number =>
+  places.reduce((total, { told }) => total + told, 0);
+
+function groupByAddress<Place extends { address: string; told: number }>(
+  places: readonly Place[],
+): Place[][] {
+  const groups = new Map<string, Place[]>();
+  for (const place of places)
+    groups.set(place.address, [...(groups.get(place.address) ?? []), place]);
+  return [...groups.values()];
+}

@@ -1,0 +1,238 @@
+/** Findings about what all hosts share: the line, its ports, the tables, the NAT above. */
+import type { WhyHost, WhyKind } from '../control/api.ts';
+import type {
+  DestinationCount,
+  FillFacts,
+  OwnedFacts,
+  RefusalFacts,
+  WhyFacts,
+} from './why-facts.ts';
+import {
+  ALIKE_MAX,
+  classesOf,
+  counts,
+  destinationOf,
+  endpoint,
+  type Finding,
+  finding,
+  HIGH_SHARE,
+  hostOf,
+  iso,
+  keyOf,
+  NAMED_MAX,
+  NOW_MS,
+  refusalOf,
+  refusedHosts,
+  severityOf,
+  sinceHigh,
+  times,
+  UPSTREAM_HIGH_SHARE,
+} from './why-finding.ts';
+
+export function notForwarding({ degraded }: WhyFacts): Finding[] {
+  if (degraded === undefined) return [];
+  return [finding('not-forwarding', 'short', { reason: degraded })];
+}
+
+export function queueFull(facts: WhyFacts): Finding[] {
+  const { lostAtTun } = facts;
+  if (lostAtTun === undefined) return [];
+  return [
+    finding('queue-full', severityOf(lostAtTun, facts), {
+      ...times(lostAtTun, facts),
+      hosts: facts.hosts
+        .toSorted((a, b) => b.createdRecently - a.createdRecently)
+        .slice(0, 1)
+        .map(hostOf),
+      numbers: counts(lostAtTun),
+    }),
+  ];
+}
+
+/** Every port is taken towards one remote endpoint, or nearly. */
+export function portsTowards(facts: WhyFacts): Finding[] {
+  const refusal = refusalOf(facts, 'NoPortLeft');
+  const refused = new Map<string, Refused>();
+  for (const host of refusal?.hosts ?? [])
+    for (const place of host.destinations) {
+      const key = keyOf(place);
+      const known = refused.get(key) ?? { place, told: 0, lastMs: 0, hosts: [] };
+      known.told += place.told;
+      known.lastMs = Math.max(known.lastMs, place.lastMs);
+      known.hosts.push({ address: host.address, refused: place.told });
+      refused.set(key, known);
+    }
+  const full = facts.remotes.filter((remote) => remote.sessions >= HIGH_SHARE * facts.portCount);
+  for (const remote of full)
+    if (!refused.has(keyOf(remote)))
+      refused.set(keyOf(remote), { place: remote, told: 0, lastMs: 0, hosts: [] });
+
+  return [...refused.values()]
+    .filter(({ place }) => !isSpent(facts, place))
+    .sort((a, b) => b.lastMs - a.lastMs || b.told - a.told)
+    .slice(0, ALIKE_MAX)
+    .map((one) => towards(facts, one, refusal, refused.size === 1));
+}
+
+interface Refused {
+  place: Omit<DestinationCount, 'sessions'>;
+  told: number;
+  lastMs: number;
+  hosts: WhyHost[];
+}
+
+function towards(
+  facts: WhyFacts,
+  { place, told, lastMs, hosts }: Refused,
+  refusal: RefusalFacts | undefined,
+  isOnly: boolean,
+): Finding {
+  const remote = facts.remotes.find((one) => keyOf(one) === keyOf(place));
+  const sessions = remote?.sessions ?? 0;
+  const isHigh = sessions >= HIGH_SHARE * facts.portCount;
+  const isNow = facts.nowMs - lastMs < NOW_MS;
+  const severity = isNow ? 'short' : isHigh ? 'tight' : 'notice';
+  const isTold = told > 0 && refusal !== undefined;
+  // Whose sessions are in the way, then who is refused: often not the same.
+  const holders = remote?.hosts.slice(0, NAMED_MAX).map(hostOf) ?? [];
+  const victims = hosts.filter(({ address }) => !holders.some((one) => one.address === address));
+  return finding('ports-towards', severity, {
+    ...(isTold ? { since: iso(refusal.sinceMs) } : {}),
+    ...(isTold && !isNow ? { until: iso(lastMs) } : {}),
+    hosts: [...holders, ...victims.sort((a, b) => (b.refused ?? 0) - (a.refused ?? 0))],
+    destinations: [{ ...endpoint(place), sessions, ...(told > 0 ? { refused: told } : {}) }],
+    classes: classesOf(remote?.classes ?? []),
+    numbers: {
+      sessions,
+      ports: facts.portCount,
+      ...(isTold ? (isOnly ? counts(refusal) : { count: told }) : {}),
+    },
+  });
+}
+
+/** The remote was refused since all ports have owners, and not since it has so many sessions. */
+function isSpent(facts: WhyFacts, place: Refused['place']): boolean {
+  const owned = facts.owned.find(({ protocol }) => protocol === place.protocol)?.owned ?? 0;
+  const sessions = facts.remotes.find((one) => keyOf(one) === keyOf(place))?.sessions ?? 0;
+  return owned >= HIGH_SHARE * facts.portCount && sessions < HIGH_SHARE * facts.portCount;
+}
+
+/** Ports that have an owner are gone for everybody else. */
+export function ownedPorts(facts: WhyFacts): Finding[] {
+  return facts.owned
+    .filter(({ owned, most }) => most > 0 && owned >= HIGH_SHARE * most)
+    .map((owned) => {
+      const trouble = facts.peersWithoutPort ?? refusalOf(facts, 'NoPortLeft');
+      return finding('owned-ports', trouble ? severityOf(trouble, facts, 'tight') : 'tight', {
+        ...(trouble ? times(trouble, facts) : {}),
+        hosts: ownersOf(owned),
+        classes: owned.classes
+          .slice(0, NAMED_MAX)
+          .map((one) => ({ class: one.class, count: one.owned })),
+        destinations: [],
+        numbers: {
+          owned: owned.owned,
+          most: owned.most,
+          ports: facts.portCount,
+          ...(trouble ? counts(trouble) : {}),
+        },
+        reason: owned.protocol,
+      });
+    });
+}
+
+const ownersOf = ({ hosts }: OwnedFacts): WhyHost[] =>
+  hosts.slice(0, NAMED_MAX).map(({ address, owned }) => ({ address, ports: owned }));
+
+/** Tables that are full, or nearly. */
+export function tables(facts: WhyFacts): Finding[] {
+  return [
+    ...table(facts, 'session-table', facts.sessions, 'SessionTableFull'),
+    ...table(facts, 'remote-table', facts.remotesTable, 'RemoteTableFull'),
+    ...table(facts, 'host-table', facts.hostsTable, undefined),
+    ...reserve(facts),
+  ];
+}
+
+function table(
+  facts: WhyFacts,
+  kind: WhyKind,
+  fill: FillFacts,
+  reason: string | undefined,
+): Finding[] {
+  const refusal = reason === undefined ? undefined : refusalOf(facts, reason);
+  const isHigh = fill.used >= HIGH_SHARE * fill.capacity;
+  if (!isHigh && refusal === undefined) return [];
+  const otherwise = isHigh ? 'tight' : 'notice';
+  return [
+    finding(kind, refusal ? severityOf(refusal, facts, otherwise) : otherwise, {
+      ...(refusal ? times(refusal, facts) : sinceHigh(fill)),
+      ...(reason ? { reason } : {}),
+      hosts: facts.hosts.slice(0, NAMED_MAX).map(hostOf),
+      destinations: facts.remotes.slice(0, NAMED_MAX).map(destinationOf),
+      classes: classesOf(facts.classes),
+      numbers: { used: fill.used, capacity: fill.capacity, ...(refusal ? counts(refusal) : {}) },
+    }),
+  ];
+}
+
+/** The last records are kept for hosts that hold few. */
+function reserve(facts: WhyFacts): Finding[] {
+  const refusal = refusalOf(facts, 'ReservedForOthers');
+  if (refusal === undefined) return [];
+  return [
+    finding('reserve', severityOf(refusal, facts), {
+      ...times(refusal, facts),
+      reason: refusal.reason,
+      hosts: refusedHosts(refusal),
+      numbers: { ...counts(refusal), used: facts.sessions.used, capacity: facts.sessions.capacity },
+    }),
+  ];
+}
+
+/** The NAT above fills up: it keeps what we have sent longer than we do, so what counts is what was made, and not what is there. */
+export function upstream(facts: WhyFacts): Finding[] {
+  const { upstream: above } = facts;
+  if (above === undefined) return [];
+  const refusal = refusalOf(facts, 'UpstreamFull');
+  const isHigh = above.used >= UPSTREAM_HIGH_SHARE * above.capacity;
+  if (!isHigh && refusal === undefined) return [];
+  const otherwise = isHigh ? 'tight' : 'notice';
+  const makers = facts.hosts.toSorted((a, b) => b.createdRecently - a.createdRecently);
+  return [
+    finding('upstream', refusal ? severityOf(refusal, facts, otherwise) : otherwise, {
+      ...(refusal ? times(refusal, facts) : sinceHigh(above)),
+      hosts: makers
+        .slice(0, NAMED_MAX)
+        .map(({ address, createdRecently }) => ({ address, sessions: createdRecently })),
+      destinations: facts.remotes.slice(0, NAMED_MAX).map(destinationOf),
+      classes: facts.createdByClass
+        .slice(0, NAMED_MAX)
+        .map((one) => ({ class: one.class, count: one.sessions })),
+      numbers: {
+        used: above.used,
+        capacity: above.capacity,
+        reused: above.reused,
+        ours: facts.sessions.used,
+        recentSeconds: facts.recentSeconds,
+        ...(refusal ? counts(refusal) : {}),
+      },
+    }),
+  ];
+}
+
+export function pressure(facts: WhyFacts): Finding[] {
+  const { level, cause, sinceMs } = facts.pressure;
+  if (level === 0) return [];
+  return [
+    finding('pressure', level === 1 ? 'notice' : 'tight', {
+      ...(sinceMs === undefined ? {} : { since: iso(sinceMs) }),
+      ...(cause === undefined ? {} : { reason: cause }),
+      numbers: {
+        level,
+        endedSooner: facts.endedByPressure?.count ?? 0,
+        evicted: facts.evicted?.count ?? 0,
+      },
+    }),
+  ];
+}

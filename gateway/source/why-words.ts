@@ -1,0 +1,462 @@
+/**
+ * The words for findings: what is so, for somebody who owns a line and knows no NAT, and what to do about it.
+ *
+ * First who, what and whereto, then since when and how much, then whom it hurts. Numbers that scripts need are in the finding; here
+ * are those that a person needs.
+ */
+import type { WhyClass, WhyDestination, WhyHost, WhyHostReport, WhyKind } from '../control/api.ts';
+import type { WhyFacts } from './why-facts.ts';
+import type { Finding } from './why-finding.ts';
+
+export interface Words {
+  title: string;
+  text: string;
+  advice: string;
+}
+
+/** Says a moment shortly, for instance "14:02". */
+export type Clock = (time: Date) => string;
+
+/** Time of day where the gateway is, with the date unless it is today's. */
+export const localClock = (now: Date): Clock => {
+  const time = (date: Date): string =>
+    `${String(date.getHours()).padStart(2, '0')}:${String(date.getMinutes()).padStart(2, '0')}`;
+  const day = (date: Date): string =>
+    date.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
+  return (date) => (day(date) === day(now) ? time(date) : `${day(date)} ${time(date)}`);
+};
+
+export const wordsFor = (finding: Finding, clock: Clock): Words =>
+  WORDS[finding.kind](finding, clock);
+
+/** One sentence over all. */
+export function summaryOf(findings: readonly (Finding & Words)[], facts: WhyFacts): string {
+  const titles = (severity: string): string[] => [
+    ...new Set(findings.filter((one) => one.severity === severity).map(({ title }) => title)),
+  ];
+  const [short, tight, noted] = [titles('short'), titles('tight'), titles('notice')];
+  const also = noted.length === 0 ? '' : ` Worth knowing: ${list(noted)}.`;
+  if (short.length > 0)
+    return `Short: ${list(short)}.${tight.length > 0 ? ` Nearly used up: ${list(tight)}.` : ''}${also}`;
+  if (tight.length > 0) return `Nothing is refused, but nearly used up: ${list(tight)}.${also}`;
+  const [busiest] = facts.remotes;
+  const ports =
+    busiest === undefined
+      ? `none of ${plural(facts.portCount, 'port')} is in use`
+      : `${number(busiest.sessions)} of ${plural(facts.portCount, 'port')} taken towards the busiest destination, ` +
+        place(busiest);
+  const { used, capacity } = facts.sessions;
+  return `Nothing is short: ${ports}; ${number(used)} of ${number(capacity)} sessions.${also}`;
+}
+
+const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
+  'not-forwarding': ({ reason }) => ({
+    title: 'the line itself',
+    text: `Packets do not pass: ${reason}.`,
+    advice: '`portfold status` tells when that is over, `portfold doctor` what this host lacks.',
+  }),
+
+  'queue-full': (one, clock) => ({
+    title: 'processor time',
+    text:
+      `The queue towards the gateway was full: ${howMany(one, clock, 'packet', 'lost')}. More comes than the gateway has ` +
+      `processor time for.${lead(' Most new sessions are opened by ', one.hosts.slice(0, 1).map(address))}`,
+    advice:
+      'Look with `top` what else runs on this machine, and with `portfold hosts --sort -created` for a host that floods.',
+  }),
+
+  'ports-towards': (one, clock) => {
+    const [to] = one.destinations;
+    const { sessions, ports } = one.numbers;
+    const isFull = one.severity !== 'notice';
+    const taken =
+      sessions >= ports
+        ? `All ${number(ports)} external ports are taken towards ${place(to)}`
+        : `${number(sessions)} of ${number(ports)} external ports are taken towards ${place(to)}`;
+    const refused =
+      one.numbers.count === undefined
+        ? '; nothing is refused yet'
+        : `; ${howMany(one, clock, 'new session', 'refused')}`;
+    const holders = one.hosts.filter((host) => host.sessions !== undefined);
+    const victims = one.hosts.filter((host) => host.refused !== undefined);
+    return {
+      title: `ports towards ${place(to)}`,
+      text:
+        `${taken}${refused}.` +
+        lead(' They are held by ', holders.map(withSessions)) +
+        lead(' and are ', one.classes.map(withCount), '') +
+        lead(' Refused was ', victims.slice(0, 3).map(address)) +
+        (isFull ? ' Other destinations are not affected.' : ''),
+      advice: adviceTowards(one, holders, sessions),
+    };
+  },
+
+  'owned-ports': (one, clock) => ({
+    title: `${one.reason} ports that peers own`,
+    text:
+      `${number(one.numbers.owned)} of the ${number(one.numbers.most)} ${one.reason} ports that may have an owner have one, and ` +
+      'what one endpoint owns is gone for all others.' +
+      lead(
+        ' Most are owned by ',
+        one.hosts.map(({ address, ports }) => `${address} (${number(ports ?? 0)})`),
+      ) +
+      lead(
+        ' for ',
+        one.classes.map(({ class: name, count }) => `${className(name)} (${number(count)})`),
+        '',
+      ) +
+      (one.numbers.count === undefined
+        ? ''
+        : ` ${capital(howMany(one, clock, 'endpoint', 'left without'))}.`),
+    advice:
+      `\`portfold ports ${one.reason} role=owned\` lists them. A lower \`owned-ports\` limit per host leaves some for the others; ` +
+      'with the preset `rfc` every endpoint owns its port, with `home` only calls, games and the like do.',
+  }),
+
+  'peers-without-port': (one, clock) => ({
+    title: `ports of its own for ${one.hosts[0]?.address ?? 'a host'}`,
+    text:
+      `${capital(list(one.hosts.map(address)))} had ${times(one.numbers.count, 'call or game', 'calls or games')} that found no ` +
+      `port of ${one.hosts.length > 1 ? 'their' : 'its'} own${when(one, clock)}` +
+      (one.numbers.ownedMax > 0 ? `: a host owns ${number(one.numbers.ownedMax)} at most` : '') +
+      '. They go on with a shared port, but others may not reach them from outside.',
+    advice:
+      'If games say "strict NAT" there, raise the `owned-ports` limit, or give that LAN the preset `game`.',
+  }),
+
+  'session-table': (one, clock) => tableWords(one, clock, 'the session table', 'sessions'),
+
+  'remote-table': (one, clock) => ({
+    ...tableWords(one, clock, 'the table of destinations', 'destinations'),
+    advice:
+      'Mostly that is a host that scans: `portfold hosts --sort -created`. Else raise `capacity` and restart.',
+  }),
+
+  'host-table': (one) => ({
+    title: 'the table of hosts',
+    text:
+      `${number(one.numbers.used)} of ${number(one.numbers.capacity)} host records are in use. Hosts beyond them share one, so that ` +
+      'no limit of a single host holds for them; nobody is refused for that.',
+    advice: 'Raise `capacity`: there is one host record for 16 sessions.',
+  }),
+
+  reserve: (one, clock) => ({
+    title: 'the last session records',
+    text:
+      `The last records of the session table are kept for hosts that hold few: ${howMany(one, clock, 'new session', 'refused')}` +
+      `${lead(' to ', one.hosts.map(address), '')}. Hosts with few sessions notice nothing.`,
+    advice:
+      'See `portfold hosts --sort -sessions`; a limit of sessions per host, or a larger `capacity`, helps.',
+  }),
+
+  upstream: (one, clock) => ({
+    title: 'the table of the NAT above',
+    text:
+      `The NAT above this gateway has room for ${number(one.numbers.capacity)} entries, and ${number(one.numbers.used)} ` +
+      `(${share(one.numbers.used, one.numbers.capacity)}) must be in use by what was sent${when(one, clock)}; ` +
+      `${number(one.numbers.ours)} sessions live here, the others have ended here and linger there.` +
+      lead(
+        ` In the last ${minutes(one.numbers.recentSeconds)} most were made for `,
+        sharesOf(one.classes),
+      ) +
+      lead(' by ', one.hosts.map(withSessions), '') +
+      (one.numbers.count === undefined
+        ? ''
+        : ` ${capital(howMany(one, clock, 'new session', 'refused'))}.`) +
+      (one.numbers.reused > 0
+        ? ` ${number(one.numbers.reused)} sessions took an entry that was there already.`
+        : ''),
+    advice:
+      quicShare(one.classes) >= 0.2
+        ? 'Most of it is QUIC, which pages do not need: `quic = "pressure"` in `[policy]` rejects it while that table is short, and ' +
+          'browsers take TCP at once.'
+        : 'Fewer new sessions are what helps: see `portfold hosts --sort -created` for who opens most.',
+  }),
+
+  'host-limit': (one, clock) => limitWords(one, clock),
+  'dead-destination': (one, clock) => silentWords(one, clock),
+
+  'private-destination': (one, clock) => {
+    const [host] = one.hosts;
+    const to = addressesWithPorts(one.destinations);
+    const who = host === undefined ? 'Somebody in the LAN' : host.address;
+    return {
+      title: to === '' ? 'private destinations' : `${who} to ${to}, which is private`,
+      text:
+        `${who} sends to ${to === '' ? 'a private address' : to}. That is a private address, which no network here holds and no ` +
+        `public line leads to: ${howMany(one, clock, 'packet', 'refused')}. It takes no external port and hurts nobody else.`,
+      advice:
+        `Look on ${host?.address ?? 'that host'} for a program with an address of another network in its settings: the driver of a ` +
+        'device, a printer, a VPN. If that network does lie behind a router of yours, give this gateway a route to it.',
+    };
+  },
+
+  'half-open': (one) => ({
+    title: `half-open connections of ${one.hosts[0].address}`,
+    text:
+      `${one.hosts[0].address} has begun ${number(one.numbers.halfOpen)} TCP connections that nobody answers, of ` +
+      `${plural(one.numbers.sessions, 'session')} in all${lead(', most to ', one.destinations.map(place), '')}. That is what a port ` +
+      'scan or a flood looks like.',
+    advice: `Find out what runs on ${one.hosts[0].address}; \`new-per-second\` in the limits of \`[policy]\` slows it down.`,
+  }),
+
+  'refused-by-policy': (one, clock) => ({
+    title: POLICY_TITLES[one.reason ?? ''] ?? 'what a policy refuses',
+    text:
+      `${POLICY_TEXTS[one.reason ?? ''] ?? 'A policy refuses new sessions'}: ${howMany(one, clock, 'packet', 'refused')}` +
+      `${lead(', most of ', one.hosts.map(address), '')}${lead(', to ', one.destinations.slice(0, 3).map(place), '')}.`,
+    advice: 'Nothing, if it is meant so; `[policy]` in the configuration says it.',
+  }),
+
+  pressure: (one, clock) => ({
+    title: `pressure, level ${one.numbers.level} of 3`,
+    text:
+      `Pressure is at level ${one.numbers.level} of 3${when(one, clock)}${causeWords(one.reason)}: idle sessions end sooner than ` +
+      `else. ${number(one.numbers.endedSooner)} sessions have ended sooner for it, and ${number(one.numbers.evicted)} of whoever held ` +
+      'most were ended to make room.',
+    advice: 'It falls back by itself when there is room again.',
+  }),
+};
+
+const POLICY_TITLES: Record<string, string> = {
+  QuicRejected: 'QUIC, by policy',
+  UdpBlocked: 'UDP, by policy',
+};
+const POLICY_TEXTS: Record<string, string> = {
+  QuicRejected: 'A policy refuses QUIC, so that browsers take TCP',
+  UdpBlocked: 'A policy refuses UDP',
+};
+
+const CAUSES: Record<string, string> = {
+  sessions: 'the session table fills up',
+  'owned-ports': 'most ports have an owner',
+  destinations: 'ports towards some destinations are used up',
+  upstream: 'the table of the NAT above fills up',
+};
+
+const causeWords = (cause: string | undefined): string =>
+  cause === undefined ? '' : `, since ${CAUSES[cause] ?? cause}`;
+
+function adviceTowards(one: Finding, holders: readonly WhyHost[], sessions: number): string {
+  const [to] = one.destinations;
+  const waiting = one.classes
+    .filter(({ state }) => state === 'unanswered' || state === 'half-open')
+    .reduce((total, { count }) => total + count, 0);
+  const [first] = holders;
+  if (sessions > 0 && waiting >= sessions / 2)
+    return `Most of them have no answer: see whether ${to.address} lives, and what asks it so often.`;
+  if (first !== undefined && (first.sessions ?? 0) >= sessions / 2)
+    return (
+      `See what ${first.address} does there: \`portfold sessions ${first.address} remote=${to.address}:${to.port}\`. A limit of ` +
+      'sessions per host keeps some for the others.'
+    );
+  return 'Many hosts use one service: more ports help, that is a second address; or fewer sessions that stay open there.';
+}
+
+function tableWords(one: Finding, clock: Clock, title: string, what: string): Words {
+  const { used, capacity, count } = one.numbers;
+  const [first] = one.hosts;
+  const isOnes = first?.sessions !== undefined && first.sessions >= used / 2;
+  return {
+    title,
+    text:
+      `${capital(title)} is ${used >= capacity ? 'full' : 'nearly full'}: ${number(used)} of ${number(capacity)} ${what}` +
+      (count === undefined ? '.' : `; ${howMany(one, clock, 'new session', 'refused')}.`) +
+      lead(' Most sessions are held by ', one.hosts.map(withSessions)) +
+      lead(' They are ', one.classes.map(withCount)) +
+      ' What is there goes on; only new ones fail.',
+    advice: isOnes
+      ? `${first.address} holds more than half: look there first (\`portfold why --host ${first.address}\`), and limit the sessions of a ` +
+        'host in `[policy]`.'
+      : 'Raise `capacity` in `[gateway]` and restart, or limit the sessions of a host in `[policy]`.',
+  };
+}
+
+function limitWords(one: Finding, clock: Clock): Words {
+  const who = one.hosts[0]?.address ?? 'a host';
+  const { newPerSecondMax, sessionsMax, ownedMax, sessions } = one.numbers;
+  let limit = 'reached what a single host may have';
+  if (one.reason === 'HostRateLimit')
+    limit = `begins more new sessions${newPerSecondMax > 0 ? ` than the ${number(newPerSecondMax)} a second` : ''} that a host may`;
+  else if (sessionsMax > 0 && sessions >= 0.9 * sessionsMax)
+    limit = `holds ${number(sessions)} sessions, and a host may have ${number(sessionsMax)}`;
+  else if (ownedMax > 0) limit = `has as many sessions or ports of its own as a host may have`;
+  return {
+    title: `the limit of ${who}`,
+    text:
+      `${capital(who)} ${limit}: ${howMany(one, clock, 'packet', 'refused')}` +
+      `${lead(', most to ', one.destinations.slice(0, 3).map(place), '')}. Other hosts are not affected.`,
+    advice: `\`portfold why --host ${who}\` shows what it does. If that is meant so, raise the \`limits\` in \`[policy]\`, or of its LAN.`,
+  };
+}
+
+/** From here on the ports of one address look like a search. */
+const SCAN_PORTS_MIN = 8;
+
+function silentWords(one: Finding, clock: Clock): Words {
+  const [host] = one.hosts;
+  const { sessions, externalPorts, sourcePorts, remotePorts, packets, ports, gaveWay } =
+    one.numbers;
+  const to = one.destinations[0].address;
+  const isDns = one.classes[0].class === 'dns';
+  const isScan = remotePorts >= SCAN_PORTS_MIN && remotePorts > sourcePorts;
+  const where = isScan
+    ? `${number(remotePorts)} UDP ports of ${to}`
+    : `${to} port ${list(one.destinations.slice(0, 3).map(({ port }) => String(port)))}`;
+  const what = isScan ? 'tries' : isDns ? 'asks the name server' : 'sends UDP to';
+  const isEachNew = packets <= 1.5 * sessions && sourcePorts >= 0.75 * sessions;
+  return {
+    title: `${host.address} to ${to}, which does not answer`,
+    text:
+      `${host.address} ${what} ${where}, and nothing there has answered${when(one, clock)}.` +
+      (isEachNew && !isScan
+        ? ' Nearly each packet comes from a new source port, and so would take a port.'
+        : '') +
+      ` It holds ${number(externalPorts)} of ${plural(ports, 'external port')} now` +
+      (gaveWay === undefined
+        ? '.'
+        : `; ${number(gaveWay)} older sessions have given way to newer ones` +
+          `${one.numbers.deadDestinations > 1 ? ' (all such destinations together)' : ''}, ` +
+          `${number(one.numbers.gaveWayLastMinute)} of them in the last minute.`) +
+      (one.severity === 'notice' ? ' It hurts nobody else.' : ''),
+    advice: isDns
+      ? `Give ${host.address} another name server, or see whether ${to} runs.`
+      : isScan
+        ? `That is what a port scan looks like: find out what runs on ${host.address}.`
+        : `Look on ${host.address} for a program that seeks something at ${to} which is not there any more: the driver of a device, a ` +
+          'printer, a game. `portfold sessions state=unanswered` lists the attempts.',
+  };
+}
+
+/** A host in a few sentences. */
+export function hostWords(host: Omit<WhyHostReport, 'text'>, clock: Clock): string {
+  const { limits } = host;
+  const limit = [
+    limits.sessions > 0 ? `${number(limits.sessions)} sessions` : '',
+    limits.newPerSecond > 0 ? `${number(limits.newPerSecond)} new ones a second` : '',
+    limits.ownedPorts > 0 ? `${number(limits.ownedPorts)} ports of its own` : '',
+  ].filter((text) => text !== '');
+  return (
+    `${host.address}${host.lan === '' ? '' : ` (LAN ${host.lan})`} holds ${plural(host.sessions ?? 0, 'session')}, at most ` +
+    `${number(host.sessionsPeak)} so far, and owns ${plural(host.ports ?? 0, 'port')}.` +
+    lead(' They are ', host.classes.map(withCount)) +
+    lead(
+      ' Most go to ',
+      host.destinations.slice(0, 3).map((to) => `${place(to)} (${number(to.sessions ?? 0)})`),
+    ) +
+    (host.sessionsRefused === 0
+      ? ' Nothing was refused to it.'
+      : ` ${number(host.sessionsRefused)} of its new sessions were refused since it is known` +
+        `${lead(
+          '; lately ',
+          host.refusals.map((one) => refusalWords(one, clock)),
+          '',
+        )}.`) +
+    lead(' It may have ', limit)
+  );
+}
+
+const refusalWords = (one: WhyHostReport['refusals'][number], clock: Clock): string =>
+  `${one.reason} since ${clock(new Date(one.since))}` +
+  lead(' to ', one.destinations.slice(0, 2).map(place), '');
+
+// ---- pieces of sentences
+
+const number = (value: number): string =>
+  String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',');
+
+const plural = (count: number, word: string): string =>
+  `${number(count)} ${word}${count === 1 ? '' : 's'}`;
+
+const times = (count: number, one: string, many: string): string =>
+  `${number(count)} ${count === 1 ? one : many}`;
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+const list = (words: readonly string[]): string =>
+  words.length < 2 ? (words[0] ?? '') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;
+
+/** Nothing where there is nothing to name. */
+const lead = (before: string, words: readonly string[], after = '.'): string =>
+  words.length === 0 ? '' : `${before}${list(words)}${after}`;
+
+const address = (host: WhyHost): string => host.address;
+
+const withSessions = (host: WhyHost): string =>
+  host.sessions === undefined ? host.address : `${host.address} (${number(host.sessions)})`;
+
+const CLASS_NAMES: Record<string, string> = {
+  other: 'other UDP',
+  tcp: 'TCP',
+  icmp: 'ping',
+  dns: 'DNS',
+  ntp: 'NTP',
+  quic: 'QUIC',
+  stun: 'calls and games (STUN)',
+  dtls: 'DTLS',
+  wireguard: 'WireGuard',
+  ike: 'IKE',
+  'esp-in-udp': 'IPsec',
+  openvpn: 'OpenVPN',
+  sip: 'SIP',
+  rtp: 'RTP',
+  dht: 'BitTorrent DHT',
+  utp: 'BitTorrent (uTP)',
+};
+
+const className = (name: string): string => CLASS_NAMES[name] ?? name;
+
+const withCount = ({ class: name, state, count }: WhyClass): string =>
+  `${number(count)} ${className(name)}${state === undefined || state === 'answered' || state === 'established' ? '' : `, ${state}`}`;
+
+/** "QUIC (61 %)", of what is named. */
+function sharesOf(classes: readonly WhyClass[]): string[] {
+  const all = classes.reduce((total, { count }) => total + count, 0);
+  return classes
+    .slice(0, 3)
+    .filter(({ count }) => count > 0)
+    .map(({ class: name, count }) => `${className(name)} (${share(count, all)})`);
+}
+
+function quicShare(classes: readonly WhyClass[]): number {
+  const all = classes.reduce((total, { count }) => total + count, 0);
+  const quic = classes.find((one) => one.class === 'quic')?.count ?? 0;
+  return all === 0 ? 0 : quic / all;
+}
+
+const share = (part: number, whole: number): string =>
+  whole === 0 ? '0 %' : `${Math.round((100 * part) / whole)} %`;
+
+const minutes = (seconds: number): string =>
+  seconds < 90 ? plural(Math.round(seconds), 'second') : plural(Math.round(seconds / 60), 'minute');
+
+const place = ({ protocol, address: to, port }: WhyDestination): string =>
+  `${protocol === undefined ? '' : `${protocol} `}${to}${port === undefined || protocol === 'icmp' ? '' : `:${port}`}`;
+
+/** "udp 192.168.1.211 ports 59870 and 59781"; all are of one address. */
+function addressesWithPorts(places: readonly WhyDestination[]): string {
+  if (places.length === 0) return '';
+  const [first] = places;
+  if (first.protocol === 'icmp') return `${first.address} (ping)`;
+  const ports = [...new Set(places.slice(0, 4).map(({ port }) => String(port)))];
+  return `${first.protocol} ${first.address} port${ports.length > 1 ? 's' : ''} ${list(ports)}`;
+}
+
+/** "since 14:02", "from 14:02 to 14:05", or nothing. */
+function when({ since, until }: Finding, clock: Clock): string {
+  if (since === undefined) return '';
+  if (until === undefined) return ` since ${clock(new Date(since))}`;
+  return ` from ${clock(new Date(since))} to ${clock(new Date(until))}`;
+}
+
+/** "20 new sessions were refused in the last minute, 812 since 14:02". */
+function howMany(one: Finding, clock: Clock, thing: string, what: string): string {
+  const { count = 0, lastMinute } = one.numbers;
+  const were = (many: number): string => (many === 1 ? 'was' : 'were');
+  if (lastMinute === undefined || one.until !== undefined || lastMinute === count)
+    return `${plural(count, thing)} ${were(count)} ${what}${when(one, clock)}`;
+  return (
+    `${plural(lastMinute, thing)} ${were(lastMinute)} ${what} in the last minute, ` +
+    `${number(count)}${when(one, clock)}`
+  );
+}

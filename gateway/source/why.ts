@@ -1,0 +1,346 @@
+/**
+ * Why something is short: brings together what is held now, what grew lately and what events told, has it analysed, and puts it in words.
+ *
+ *   every 5 s       history.sample         counters only
+ *   every 60 s      silence                one or two passes over the sessions; every 10 s while sessions give way for silence
+ *   an event        refusals, pressure     as it is read from the ring
+ *   a question      census → facts → analysis → words
+ *
+ * All of it runs in the control thread, and the packet path pays nothing. Questions that come while one is answered get that answer.
+ */
+import type { Policy } from '../../core/policy.ts';
+import { type Arena, HOST_WORDS } from '../../core/table/arena.ts';
+import { Counter } from '../../core/table/counters.ts';
+import { Event } from '../../core/table/events.ts';
+import type { LanNetwork } from '../../core/translate/context.ts';
+import { DROP_MEANING } from '../../core/verdict.ts';
+import type { WhyAnswer, WhyHostReport } from '../control/api.ts';
+import { formatAddress } from '../control/text.ts';
+import type { RawEvent } from './event-log.ts';
+import { analyse, concerning } from './why-analysis.ts';
+import { type Census, takeCensus } from './why-census.ts';
+import type { FillFacts, HostFacts, PressureCause, SilentFacts, WhyFacts } from './why-facts.ts';
+import { HIGH_SHARE, hostOf, NAMED_MAX, UPSTREAM_HIGH_SHARE } from './why-finding.ts';
+import { SAMPLE_MILLISECONDS, STREAK_QUIET_MS, WhyHistory } from './why-history.ts';
+import { RefusalTally } from './why-refusals.ts';
+import { findSilence } from './why-silence.ts';
+import { type Clock, hostWords, localClock, summaryOf, wordsFor } from './why-words.ts';
+
+/** What may change while the gateway runs. */
+export interface WhyView {
+  policy: Policy;
+  lans: readonly LanNetwork[];
+  lanNames: readonly string[];
+  /** Why packets do not pass. */
+  degraded: string | undefined;
+}
+
+export interface WhyOptions {
+  arena: Arena;
+  portCount: number;
+  view: () => WhyView;
+  /** Packets lost before the gateway, since the start. */
+  lostAtTun: () => number;
+  /** Wall clock; another one in tests. */
+  clock?: () => number;
+}
+
+const SILENCE_MILLISECONDS = 60_000;
+const SILENCE_BUSY_MILLISECONDS = 10_000;
+const SILENT_PAIRS_MAX = 1_024;
+const USERS = 3;
+/** Peers that found no port, kept apart from the reasons of refusals. */
+const PEERS = -1;
+const CAUSES: readonly (PressureCause | undefined)[] = [
+  undefined,
+  'sessions',
+  'owned-ports',
+  'destinations',
+  'upstream',
+];
+
+export class Why {
+  private readonly options: WhyOptions;
+  private readonly clock: () => number;
+  private readonly history: WhyHistory;
+  private readonly tally = new RefusalTally();
+  private readonly silent = new Map<string, { sinceMs: number; lastMs: number }>();
+  private readonly startedMs: number;
+  private silenceMs = 0;
+  private gaveWayBefore = 0;
+  private pressure: { cause?: PressureCause; sinceMs: number } | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private readonly answers = new Map<string, Promise<WhyAnswer>>();
+
+  constructor(options: WhyOptions) {
+    this.options = options;
+    this.clock = options.clock ?? Date.now;
+    this.startedMs = this.clock();
+    this.history = new WhyHistory(options.arena, options.lostAtTun, this.startedMs);
+    this.gaveWayBefore = this.count(Counter.UnansweredGaveWay);
+  }
+
+  /** Looks by itself from now on. @param onError hears of a failure; it looks again all the same */
+  begin(onError: (error: Error) => void): void {
+    this.timer = setInterval(() => {
+      this.sample().catch(onError);
+    }, SAMPLE_MILLISECONDS);
+    this.timer.unref();
+  }
+
+  end(): void {
+    clearInterval(this.timer);
+  }
+
+  /** Takes note of an event. */
+  hear(event: RawEvent): void {
+    const { kind, timeMs, internalAddress, remoteAddress, remotePort, protocol, detail } = event;
+    if (kind === Event.PressureChanged) {
+      this.hearPressure(detail >> 8, CAUSES[detail & 0xff], timeMs);
+      return;
+    }
+    const reason = kind === Event.PeerWithoutPort ? PEERS : detail;
+    this.tally.note(reason, timeMs, internalAddress, remoteAddress, remotePort, protocol);
+  }
+
+  private hearPressure(level: number, cause: PressureCause | undefined, timeMs: number): void {
+    if (level === 0) this.pressure = undefined;
+    else
+      this.pressure = {
+        ...(cause === undefined ? {} : { cause }),
+        sinceMs: this.pressure?.sinceMs ?? timeMs,
+      };
+  }
+
+  /** What is done every five seconds. */
+  async sample(): Promise<void> {
+    const now = this.clock();
+    this.history.sample(now);
+    this.fills(now);
+    const gaveWay = this.count(Counter.UnansweredGaveWay);
+    const isBusy = gaveWay > this.gaveWayBefore;
+    const pause = isBusy ? SILENCE_BUSY_MILLISECONDS : SILENCE_MILLISECONDS;
+    if (now - this.silenceMs < pause) return;
+    this.silenceMs = now;
+    this.gaveWayBefore = gaveWay;
+    this.remember(await findSilence(this.options.arena, now), now);
+  }
+
+  /** The answer to "why"; about one host, if its address is given. */
+  answer(host?: number): Promise<WhyAnswer> {
+    const key = String(host);
+    let answer = this.answers.get(key);
+    if (answer === undefined) {
+      answer = this.make(host).finally(() => this.answers.delete(key));
+      this.answers.set(key, answer);
+    }
+    return answer;
+  }
+
+  private async make(host: number | undefined): Promise<WhyAnswer> {
+    const now = this.clock();
+    this.history.sample(now);
+    const facts = this.factsOf(await this.census(host, now), host, now);
+    const clock = localClock(new Date(now));
+    const all = analyse(facts);
+    const findings = (host === undefined ? all : concerning(all, formatAddress(host))).map(
+      (one) => ({ ...one, ...wordsFor(one, clock) }),
+    );
+    const report = this.reportOf(facts, host, clock);
+    const { level, cause, sinceMs } = facts.pressure;
+    return {
+      schema: 'portfold/why/v1',
+      generatedAt: new Date(now).toISOString(),
+      summary: summaryOf(findings, facts),
+      findings,
+      users: facts.hosts.slice(0, USERS).map((user) => ({ ...hostOf(user), ports: user.owned })),
+      pressure: {
+        level,
+        ...(cause === undefined ? {} : { cause }),
+        ...(sinceMs === undefined ? {} : { since: new Date(sinceMs).toISOString() }),
+      },
+      ...(report === undefined ? {} : { host: report }),
+      minutes: this.history.minutes(now),
+    };
+  }
+
+  private census(host: number | undefined, now: number): Promise<Census> {
+    const { arena, portCount } = this.options;
+    const view = this.options.view();
+    const wanted = this.tally.addresses(now);
+    if (host !== undefined) wanted.add(host);
+    const shares = view.policy.profiles.map((profile) => profile.ownedShare256);
+    return takeCensus({
+      arena,
+      portCount,
+      nowMs: now,
+      wanted,
+      createdRecently: (record, address, created) =>
+        this.history.createdRecently(record, address, created),
+      lanName: (address) => view.lanNames[lanOf(view, address)] ?? '',
+      limitsOf: (address) => limitsOf(view, address),
+      ownedMost: (portCount * Math.max(...shares)) >> 8,
+    });
+  }
+
+  private factsOf(census: Census, host: number | undefined, now: number): WhyFacts {
+    const { history, tally } = this;
+    const { degraded } = this.options.view();
+    const peers = history.peersWithoutPort;
+    const level = this.count(Counter.PressureLevel);
+    const asked = host === undefined ? undefined : formatAddress(host);
+    const facts: WhyFacts = {
+      nowMs: now,
+      startedMs: this.startedMs,
+      portCount: this.options.portCount,
+      ...this.fills(now),
+      owned: census.owned,
+      hosts: census.hosts,
+      classes: census.classes,
+      remotes: census.remotes,
+      silent: this.remember(census.silent, now),
+      refusals: DROP_MEANING.flatMap(([reason], index) => {
+        const streak = history.refusals(index);
+        return streak === undefined ? [] : [{ reason, ...streak, hosts: tally.hosts(index, now) }];
+      }),
+      pressure: level === 0 ? { level } : { level, ...this.pressureSince(now) },
+      recentSeconds: history.recentSeconds(now),
+      createdByClass: history.createdByClass(),
+    };
+    const known = census.hosts.find(({ address }) => address === asked);
+    if (known !== undefined) facts.host = known;
+    if (degraded !== undefined) facts.degraded = degraded;
+    if (peers !== undefined)
+      facts.peersWithoutPort = {
+        ...peers,
+        hosts: tally.hosts(PEERS, now).map(({ address }) => address),
+      };
+    for (const name of ['gaveWay', 'evicted', 'endedByPressure'] as const)
+      if (history[name] !== undefined) facts[name] = history[name];
+    if (history.lost !== undefined) facts.lostAtTun = history.lost;
+    return facts;
+  }
+
+  /** How full the tables are; asked at each sample as well, so that it is known since when. */
+  private fills(
+    now: number,
+  ): Pick<WhyFacts, 'sessions' | 'remotesTable' | 'hostsTable' | 'upstream'> {
+    const { arena } = this.options;
+    const { capacity } = arena.shape;
+    const fill = (name: string, used: number, size: number, high: number): FillFacts => {
+      const since = this.history.since(name, size > 0 && used >= high * size, now);
+      return { used, capacity: size, ...(since === undefined ? {} : { highSinceMs: since }) };
+    };
+    const upstreamCapacity = this.count(Counter.UpstreamCapacity);
+    const entries = this.count(Counter.UpstreamEntries);
+    return {
+      sessions: fill('sessions', this.count(Counter.SessionsNow), capacity, HIGH_SHARE),
+      remotesTable: fill('remotes', this.count(Counter.RemotesNow), capacity, HIGH_SHARE),
+      hostsTable: fill(
+        'hosts',
+        this.count(Counter.HostsNow),
+        arena.hosts.length / HOST_WORDS,
+        HIGH_SHARE,
+      ),
+      ...(upstreamCapacity > 0
+        ? {
+            upstream: {
+              ...fill('upstream', entries, upstreamCapacity, UPSTREAM_HIGH_SHARE),
+              reused: this.count(Counter.UpstreamReused),
+            },
+          }
+        : {}),
+    };
+  }
+
+  private pressureSince(now: number): { cause?: PressureCause; sinceMs?: number } {
+    const since = this.history.since('pressure', true, now);
+    return this.pressure ?? (since === undefined ? {} : { sinceMs: since });
+  }
+
+  /** Notes since when each pair is silent, and says it in what it returns. */
+  private remember(found: SilentFacts[], now: number): SilentFacts[] {
+    for (const [key, { lastMs }] of this.silent)
+      if (now - lastMs > STREAK_QUIET_MS) this.silent.delete(key);
+    return found.map((one) => {
+      const key = `${one.host} ${one.remote}`;
+      const known = this.silent.get(key);
+      const sinceMs = Math.min(one.sinceMs, known?.sinceMs ?? one.sinceMs);
+      if (known !== undefined || this.silent.size < SILENT_PAIRS_MAX)
+        this.silent.set(key, { sinceMs, lastMs: now });
+      return { ...one, sinceMs };
+    });
+  }
+
+  private reportOf(
+    facts: WhyFacts,
+    host: number | undefined,
+    clock: Clock,
+  ): WhyHostReport | undefined {
+    const { host: known, nowMs } = facts;
+    if (host === undefined || known === undefined) return undefined;
+    const report: Omit<WhyHostReport, 'text'> = {
+      address: known.address,
+      lan: known.lan,
+      sessions: known.sessions,
+      ports: known.owned,
+      sessionsPeak: known.peak,
+      sessionsCreated: known.created,
+      sessionsRefused: known.refused,
+      classes: known.classes.map((one) => ({
+        class: one.class,
+        state: one.state,
+        count: one.sessions,
+      })),
+      destinations: known.destinations,
+      refusals: this.refusalsOf(known.address, nowMs),
+      limits: {
+        sessions: known.limits.sessions,
+        newPerSecond: known.limits.newPerSecond,
+        ownedPorts: known.limits.owned,
+      },
+    };
+    return { ...report, text: hostWords(report, clock) };
+  }
+
+  private refusalsOf(address: string, now: number): WhyHostReport['refusals'] {
+    return DROP_MEANING.flatMap(([reason], index) =>
+      this.tally
+        .hosts(index, now)
+        .filter((host) => host.address === address)
+        .map((host) => ({
+          reason,
+          told: host.told,
+          since: new Date(host.sinceMs).toISOString(),
+          lastMs: host.lastMs,
+          destinations: host.destinations
+            .slice(0, NAMED_MAX)
+            .map(({ protocol, address: to, port, told }) => ({
+              protocol,
+              address: to,
+              port,
+              refused: told,
+            })),
+        })),
+    )
+      .sort((a, b) => b.lastMs - a.lastMs)
+      .map(({ lastMs: _, ...rest }) => rest);
+  }
+
+  private count(counter: number): number {
+    return this.options.arena.counters[counter];
+  }
+}
+
+const lanOf = ({ lans }: WhyView, address: number): number =>
+  lans.findIndex((lan) => ((address ^ lan.address) & lan.mask) === 0);
+
+function limitsOf(view: WhyView, address: number): HostFacts['limits'] {
+  const { policy } = view;
+  const profile = policy.profiles[policy.profileOfLan[lanOf(view, address)] ?? 0];
+  return {
+    sessions: profile.sessionsPerHostMax,
+    newPerSecond: profile.newPerSecondMax,
+    owned: profile.ownedPerHostMax,
+  };
+}
