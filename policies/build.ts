@@ -92,8 +92,8 @@ const rulesFor = (settings: PolicySettings, lineIsPrivate: boolean): Rule[] =>
   [
     privateDestinations(settings.privateDestinations, settings.privateExcept, lineIsPrivate),
     outboundMail(settings.mail),
-    udpBlock(settings.udp),
-    quic(settings.quic),
+    settings.udp.mode === 'allow' ? undefined : udpBlock(settings.udp),
+    settings.quic.mode === 'allow' ? undefined : quic(settings.quic),
   ].filter((rule) => rule !== undefined);
 
 function profileOf(settings: PolicySettings): Profile {
