@@ -9,7 +9,7 @@
  *   device      openTun registerBuffers readBatch writeBatch wait wake setPersist closeTun,
  *               used through tun-device.ts
  *   write       writeInto: what writeBatch does, into memory
- *   memory      mapArena isTmpfs lockFile
+ *   memory      mapArena preferHugePages isTmpfs lockFile
  *   system      bootMilliseconds sdNotify setAffinity completeChecksum
  *
  * Invariant: the functions on the datapath (readBatch, writeBatch, wait, bootMilliseconds) allocate
@@ -88,6 +88,7 @@ export interface Native {
     create: boolean,
     resident: boolean,
   ): { buffer: ArrayBuffer; lockErrno: number };
+  preferHugePages(words: Int32Array): boolean;
   isTmpfs(path: string): boolean;
   lockFile(path: string): number;
   unlockFile(descriptor: number): void;
@@ -143,6 +144,14 @@ export function mapArena(
   } catch (error) {
     throw arenaError(path, bytes, error);
   }
+}
+
+/**
+ * Asks for huge pages behind an array, before it is touched; false where the kernel has none to give
+ * (transparent huge pages "never"), which changes nothing but the speed.
+ */
+export function preferHugePages(words: Int32Array): boolean {
+  return loadNative().preferHugePages(words);
 }
 
 /** Whether an existing file or directory lies on tmpfs. */

@@ -5,7 +5,7 @@
  *   flow n:   internal 10.1.0.0 + n % 4096, port 1024 + n / 4096        remote 198.18.0.0 + n % remotes, port 53
  */
 import { readI32 } from '../../core/wire/bytes.ts';
-import { type BenchEngine, makeEngine } from '../support/engine.ts';
+import { AS_IN_GATEWAY, type BenchEngine, makeEngine } from '../support/engine.ts';
 import { slotAt, udpPacket } from '../support/packets.ts';
 import { mapEPorts } from '../support/seeded.ts';
 
@@ -32,9 +32,9 @@ export class World {
   readonly external: Uint16Array;
 
   /** @param sessions to open, rounded up to whole remotes; @param capacity a power of two */
-  constructor(sessions: number, capacity: number, isTunnel = false) {
+  constructor(sessions: number, capacity: number, isTunnel = false, variant = AS_IN_GATEWAY) {
     const tunnel = { encapsulatesHere: true, ceAddress: ownAddress, brAddress: relayAddress };
-    this.bench = makeEngine(capacity, mapEPorts(), isTunnel ? tunnel : {});
+    this.bench = makeEngine(capacity, mapEPorts(), isTunnel ? tunnel : {}, variant);
     this.remotes = Math.max(1, Math.ceil(sessions / SESSIONS_PER_REMOTE));
     this.sessions = this.remotes * SESSIONS_PER_REMOTE;
     this.external = new Uint16Array(this.sessions);

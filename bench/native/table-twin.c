@@ -12,7 +12,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SESSION_WORDS 16
 #define SEED 20261122u
@@ -58,6 +60,16 @@ static void *zeros(size_t count) {
     fputs("table-twin: no memory\n", stderr);
     exit(1);
   }
+  return memory;
+}
+
+/* The indexes lie on huge pages, as those of the gateway do. */
+static uint32_t *index_memory(size_t words) {
+  uint32_t *memory = zeros(words);
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t from = ((uintptr_t)memory + page - 1) & ~(page - 1);
+  const uintptr_t until = (uintptr_t)(memory + words) & ~(page - 1);
+  if (until > from) (void)madvise((void *)from, until - from, MADV_HUGEPAGE);
   return memory;
 }
 
@@ -198,8 +210,8 @@ static struct work make_work(uint32_t sessions, uint32_t operations) {
 
 static struct table make_table(uint32_t capacity) {
   struct table table = {zeros((size_t)capacity * SESSION_WORDS),
-                        {zeros(capacity * 4ul), capacity * 2 - 1},
-                        {zeros(capacity * 4ul), capacity * 2 - 1},
+                        {index_memory(capacity * 4ul), capacity * 2 - 1},
+                        {index_memory(capacity * 4ul), capacity * 2 - 1},
                         0};
   for (uint32_t session = capacity; session-- > 0;) {
     table.words[(size_t)session * SESSION_WORDS] = table.free;

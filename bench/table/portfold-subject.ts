@@ -1,6 +1,7 @@
 /** The session table of core/table, without mappings, remotes and ports: records and both indexes. */
 import { Arena, arenaBytes, SESSION_WORDS } from '../../core/table/arena.ts';
 import { SESSION_SHIFT, Sessions } from '../../core/table/sessions.ts';
+import { preferHugePages } from '../../tun/native.ts';
 import {
   externalOf,
   internalOf,
@@ -21,6 +22,8 @@ export class PortfoldSubject implements Subject {
     const shape = { capacity, portCount: 240, externalCount: 1 };
     this.work = work;
     this.sessions = new Sessions(new Arena(new ArrayBuffer(arenaBytes(shape)), shape), SEED);
+    preferHugePages(this.sessions.byInternal.slots);
+    preferHugePages(this.sessions.byExternal.slots);
     this.sessions.rebuildFree();
   }
 

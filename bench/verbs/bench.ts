@@ -18,6 +18,8 @@ const SUITES: Record<string, () => Promise<Suite>> = {
   table: async () => (await import('../table/table.ts')).table,
   micro: async () => (await import('../micro/micro.ts')).micro,
   engine: async () => (await import('../engine/engine.ts')).engine,
+  pages: async () => (await import('../engine/variants.ts')).pages,
+  policies: async () => (await import('../engine/variants.ts')).policies,
   memory: async () => (await import('../engine/memory.ts')).memory,
   datapath: async () => (await import('../datapath/datapath.ts')).datapath,
   peers: async () => (await import('../peers/peers.ts')).peers,

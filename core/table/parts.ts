@@ -1,6 +1,7 @@
 /** The tables of one worker, made together over one arena. */
 import type { Arena } from './arena.ts';
 import { Events } from './events.ts';
+import { Filter } from './filter.ts';
 import { Hosts } from './hosts.ts';
 import { Mappings } from './mappings.ts';
 import { Permits } from './permits.ts';
@@ -20,6 +21,7 @@ export interface TableParts {
   ports: Ports;
   hosts: Hosts;
   permits: Permits;
+  filter: Filter;
   events: Events;
   rowBuilder: RowBuilder;
   counters: Float64Array;
@@ -28,12 +30,20 @@ export interface TableParts {
   upstream: Upstream | undefined;
 }
 
+/** The large arrays beside the arena, which packets read at random: who makes the tables may ask for huge pages behind them. */
+export function derivedArrays(parts: TableParts): Int32Array[] {
+  const { sessions, mappings, remotes } = parts;
+  const indexes = [sessions.byInternal, sessions.byExternal, mappings.index, remotes.index];
+  return [...indexes.map((index) => index.slots), remotes.rows];
+}
+
 /** Makes the tables over an arena of zeros; records that are already there are entered by `rebuild`. */
 export function makeParts(arena: Arena, set: PortSet, random: RandomSource): TableParts {
   const seed = random.next();
   const sessions = new Sessions(arena, seed);
   const remotes = new Remotes(arena, set, seed);
   const mappings = new Mappings(arena, seed);
+  const permits = new Permits(Math.max(1024, arena.shape.capacity >> 3), seed);
   sessions.rebuildFree();
   mappings.rebuildFree();
   remotes.rebuildFree();
@@ -44,7 +54,8 @@ export function makeParts(arena: Arena, set: PortSet, random: RandomSource): Tab
     remotes,
     ports: new Ports(arena, set),
     hosts: new Hosts(arena, seed),
-    permits: new Permits(Math.max(1024, arena.shape.capacity >> 3), seed),
+    permits,
+    filter: new Filter(mappings, permits),
     events: new Events(arena.events),
     rowBuilder: new RowBuilder(sessions, remotes, set),
     counters: arena.counters,

@@ -123,6 +123,24 @@ static napi_value mapArena(napi_env env, napi_callback_info info) {
 }
 
 /*
+ * preferHugePages(array) → whether the kernel took the advice. For large tables that are read at
+ * random, where the look-up of small pages costs as much as that of the entry. To be called before
+ * the memory is touched: what is there already stays as it is until the kernel comes by.
+ */
+static napi_value preferHugePages(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  void *data;
+  size_t words;
+  if (!readArguments(env, info, 1, arguments)) return NULL;
+  if (!readTypedArray(env, arguments[0], napi_int32_array, &data, &words)) return NULL;
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t from = ((uintptr_t)data + page - 1) & ~(page - 1);
+  const uintptr_t until = ((uintptr_t)data + words * sizeof(int32_t)) & ~(page - 1);
+  const bool taken = until > from && madvise((void *)from, until - from, MADV_HUGEPAGE) == 0;
+  return makeBool(env, taken);
+}
+
+/*
  * isTmpfs(path) → whether what lies there lives in memory. The path must exist: a directory will
  * do.
  */
@@ -165,6 +183,7 @@ static napi_value unlockFile(napi_env env, napi_callback_info info) {
 
 const Export memoryExports[] = {
     {"mapArena", mapArena},
+    {"preferHugePages", preferHugePages},
     {"isTmpfs", isTmpfs},
     {"lockFile", lockFile},
     {"unlockFile", unlockFile},
