@@ -16,6 +16,7 @@ const verbs: Verbs = {
   doctor: async (options) => (await import('../gateway/verbs/doctor.ts')).doctor(options),
   demo: async (options) => (await import('../lab/verbs/demo.ts')).demo(options),
   lab: async (options) => (await import('../lab/verbs/lab.ts')).lab(options),
+  sim: async (options) => (await import('../lab/sim/sim.ts')).sim(options),
   bench: async (options) => (await import('../bench/verbs/bench.ts')).bench(options),
 };
 

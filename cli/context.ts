@@ -35,6 +35,15 @@ export interface Verbs {
     seconds?: number;
     output: 'table' | 'json';
   }): Promise<number>;
+  sim(options: {
+    /** Absent: which there are. */
+    scenario?: string;
+    model?: string[];
+    seed?: string;
+    duration?: string;
+    output: 'table' | 'json';
+    plots?: string;
+  }): Promise<number>;
   bench(options: {
     suite: string;
     smoke: boolean;

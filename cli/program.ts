@@ -25,7 +25,9 @@ import { addMappings } from './commands/mappings.ts';
 import { addPorts } from './commands/ports.ts';
 import { addRun } from './commands/run.ts';
 import { addSessions } from './commands/sessions.ts';
+import { addSim } from './commands/sim.ts';
 import { addStatus } from './commands/status.ts';
+import { addWhy } from './commands/why.ts';
 import { examples, makeContext, type Verbs } from './context.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
@@ -69,6 +71,7 @@ export function buildProgram(verbs: Verbs, options: ProgramOptions = {}): Comman
       'after',
       examples(
         'portfold                              is it forwarding, how full is it',
+        'portfold why                          what is short, who takes it, what to do',
         'portfold sessions 192.168.1.20        everything of one host',
         'portfold events --follow              what happens now',
         'portfold check /etc/portfold/portfold.toml',
@@ -80,12 +83,21 @@ export function buildProgram(verbs: Verbs, options: ProgramOptions = {}): Comman
 
   const context = makeContext(program, terminal, verbs, options.ended ?? (() => {}));
   program.commandsGroup('Looking at the gateway:');
-  for (const add of [addStatus, addSessions, addMappings, addHosts, addPorts, addDrops, addEvents])
+  for (const add of [
+    addStatus,
+    addWhy,
+    addSessions,
+    addMappings,
+    addHosts,
+    addPorts,
+    addDrops,
+    addEvents,
+  ])
     add(program, context);
   program.commandsGroup('Running it:');
   for (const add of [addRun, addCheck, addMape, addDoctor, addBr]) add(program, context);
   program.commandsGroup('Trying it:');
-  for (const add of [addDemo, addLab, addBench]) add(program, context);
+  for (const add of [addDemo, addLab, addSim, addBench]) add(program, context);
   return program;
 }
 

@@ -11,8 +11,10 @@
  * Colours come from classes in a style sheet inside the picture, which follows the reader's preference for dark pages; text takes
  * the colour of the page's text in either. Only what a browser draws without scripts is used.
  */
+import { escapeText, figure, text, verticalScale } from '../../lab/plot/scale.ts';
+import { COLOURS, styleSheet } from '../../lab/plot/style.ts';
 import { barMarks, lineMarks } from './marks.ts';
-import { escapeText, figure, HEIGHT, PLOT, text, verticalScale, WIDTH } from './scale.ts';
+import { HEIGHT, PLOT, WIDTH } from './size.ts';
 
 /** Samples of one thing: median, least and most at each place of the horizontal axis. */
 export interface Series {
@@ -36,16 +38,12 @@ export interface Chart {
   series: Series[];
 }
 
-/** Colours that stay apart for colour-blind readers (Okabe and Ito), for light and for dark pages. */
-const LIGHT = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#8a6d00', '#56a0d0'];
-const DARK = ['#56b4e9', '#ff9d4d', '#2fd6a6', '#f0a3cc', '#f0e442', '#9ad0f5'];
-
 export function chartAsSvg(chart: Chart): string {
-  if (chart.series.length > LIGHT.length)
-    throw new RangeError(`a chart has ${LIGHT.length} colours, not ${chart.series.length}`);
+  if (chart.series.length > COLOURS)
+    throw new RangeError(`a chart has ${COLOURS} colours, not ${chart.series.length}`);
   const values = chart.series.flatMap(({ samples }) => samples.flat());
   if (values.length === 0) throw new RangeError(`the chart "${chart.title}" has no figures`);
-  const scale = verticalScale(values, chart.isLogarithmic ?? false);
+  const scale = verticalScale(values, chart.isLogarithmic ?? false, PLOT);
   const grid = scale.ticks.flatMap((tick) => {
     const y = figure(scale.at(tick));
     return [
@@ -69,20 +67,6 @@ export function chartAsSvg(chart: Chart): string {
     '</svg>',
     '',
   ].join('\n');
-}
-
-function styleSheet(): string {
-  const colours = (list: readonly string[]): string =>
-    list.map((colour, i) => `.c${i}{stroke:${colour};fill:${colour}}`).join('');
-  return [
-    'text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-size:16px;font-weight:600}',
-    '.page{fill:#fff}.grid{stroke:#d0d7de}.axis{stroke:#57606a}',
-    'polyline{stroke-width:2}.spread{stroke-width:1;opacity:.7}.bar{stroke:none}',
-    '.whisker{stroke:#24292f;stroke-width:1}',
-    colours(LIGHT),
-    '@media(prefers-color-scheme:dark){text{fill:#e6edf3}.page{fill:#0d1117}.grid{stroke:#30363d}',
-    `.axis{stroke:#8d96a0}.whisker{stroke:#e6edf3}${colours(DARK)}}`,
-  ].join('');
 }
 
 /** One entry a series, as wide as its name. */

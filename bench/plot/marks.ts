@@ -1,7 +1,8 @@
 /** What stands inside a chart: lines with points and spreads, or bars with whiskers. A place without samples is left out. */
+import { figure, type Scale, text } from '../../lab/plot/scale.ts';
 import { median } from '../support/statistics.ts';
 import type { Chart } from './chart.ts';
-import { figure, PLOT, type Scale, text } from './scale.ts';
+import { PLOT } from './size.ts';
 
 const POINT_RADIUS = 4;
 /** Room between the outermost points and the ends of the axis. */

@@ -42,5 +42,6 @@ export class FakeVerbs implements Verbs {
   doctor: Verbs['doctor'] = (options) => this.note('doctor', options);
   demo: Verbs['demo'] = (options) => this.note('demo', options);
   lab: Verbs['lab'] = (options) => this.note('lab', options);
+  sim: Verbs['sim'] = (options) => this.note('sim', options);
   bench: Verbs['bench'] = (options) => this.note('bench', options);
 }

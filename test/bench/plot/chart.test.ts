@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Chart, chartAsSvg } from '../../../bench/plot/chart.ts';
-import { verticalScale } from '../../../bench/plot/scale.ts';
+import { PLOT } from '../../../bench/plot/size.ts';
+import { verticalScale } from '../../../lab/plot/scale.ts';
 
 const chart = (more: Partial<Chart> = {}): Chart => ({
   file: 'x',
@@ -31,7 +32,7 @@ describe('chart', () => {
 
   it('draws the median of the samples and their spread', () => {
     const svg = chartAsSvg(chart());
-    const { at } = verticalScale([1, 3, 2, 20, 300], false);
+    const { at } = verticalScale([1, 3, 2, 20, 300], false, PLOT);
     assert.equal(numbers(svg, 'circle', 'cy')[0], Math.round(at(2) * 10) / 10);
     assert.equal([...svg.matchAll(/class="spread/g)].length, 1);
   });
@@ -58,16 +59,16 @@ describe('chart', () => {
 
   it('takes round ticks that hold every value', () => {
     for (const most of [0.7, 1, 9, 26, 99, 101, 4321]) {
-      const { ticks } = verticalScale([most], false);
+      const { ticks } = verticalScale([most], false, PLOT);
       assert.ok(ticks[0] === 0 && ticks[ticks.length - 1] >= most, `${ticks} for ${most}`);
       assert.ok(ticks.length >= 4 && ticks.length <= 7, `${ticks.length} ticks for ${most}`);
     }
-    assert.deepEqual(verticalScale([3, 2000], true).ticks, [1, 10, 100, 1000, 10_000]);
+    assert.deepEqual(verticalScale([3, 2000], true, PLOT).ticks, [1, 10, 100, 1000, 10_000]);
   });
 
   it('refuses a chart without figures, and one with more series than colours', () => {
     assert.throws(() => chartAsSvg(chart({ series: [] })), /has no figures/);
-    const series = Array.from({ length: 7 }, () => ({ name: 'x', samples: [[1]] }));
-    assert.throws(() => chartAsSvg(chart({ series })), /6 colours, not 7/);
+    const series = Array.from({ length: 9 }, () => ({ name: 'x', samples: [[1]] }));
+    assert.throws(() => chartAsSvg(chart({ series })), /8 colours, not 9/);
   });
 });

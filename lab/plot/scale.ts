@@ -1,9 +1,12 @@
-/** Where things stand in a chart: the size of the picture, round ticks, values to heights, and text. */
+/** Where things stand in a chart: round ticks, values to heights, and text. What benchmarks and the simulator draw stands on it. */
 
-export const WIDTH = 720;
-export const HEIGHT = 400;
-/** The inner rectangle. */
-export const PLOT = { left: 76, right: 696, top: 64, bottom: 310 } as const;
+/** The inner rectangle of a chart. */
+export interface Area {
+  left: number;
+  right: number;
+  top: number;
+  bottom: number;
+}
 
 export interface Scale {
   ticks: number[];
@@ -12,26 +15,30 @@ export interface Scale {
 }
 
 /** An axis from zero, or from a power of ten below the least value. */
-export function verticalScale(values: readonly number[], isLogarithmic: boolean): Scale {
-  return isLogarithmic ? logarithmic(values) : linear(values);
+export function verticalScale(
+  values: readonly number[],
+  isLogarithmic: boolean,
+  area: Area,
+): Scale {
+  return isLogarithmic ? logarithmic(values, area) : linear(values, area);
 }
 
-function linear(values: readonly number[]): Scale {
+function linear(values: readonly number[], area: Area): Scale {
   const step = roundStep(Math.max(...values) / 5);
   const count = Math.max(1, Math.ceil(Math.max(...values) / step - 1e-9));
   // Multiplied and rounded, so that a tick of 0.6 is not 0.6000000000000001.
   const ticks = Array.from({ length: count + 1 }, (_, i) => Number((i * step).toPrecision(6)));
   const top = ticks[count];
-  return { ticks, at: (value) => height(value / top) };
+  return { ticks, at: (value) => height(value / top, area) };
 }
 
-function logarithmic(values: readonly number[]): Scale {
+function logarithmic(values: readonly number[], area: Area): Scale {
   const least = Math.min(...values);
   if (least <= 0) throw new RangeError(`a logarithmic axis has no place for ${least}`);
   const low = Math.floor(Math.log10(least));
   const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...values))));
   const ticks = Array.from({ length: high - low + 1 }, (_, i) => 10 ** (low + i));
-  return { ticks, at: (value) => height((Math.log10(value) - low) / (high - low)) };
+  return { ticks, at: (value) => height((Math.log10(value) - low) / (high - low), area) };
 }
 
 /** The least of 1, 2, 2.5, 5 times a power of ten that is not below `wanted`. */
@@ -41,7 +48,7 @@ function roundStep(wanted: number): number {
   return power * ([1, 2, 2.5, 5].find((factor) => factor * power >= wanted) ?? 10);
 }
 
-const height = (share: number): number => PLOT.bottom - share * (PLOT.bottom - PLOT.top);
+const height = (share: number, { top, bottom }: Area): number => bottom - share * (bottom - top);
 
 /** A coordinate, to a tenth of a unit. */
 export const figure = (value: number): string => String(Math.round(value * 10) / 10);

@@ -1,0 +1,100 @@
+/**
+ * `portfold sim`: tries routers on a scenario under virtual time. Words and progress go to stderr, the result to stdout; the same seed
+ * gives the same result.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { UsageError } from '../../gateway/config/errors.ts';
+import { hintAmong } from '../../gateway/config/suggest.ts';
+import { runsAsSvg } from './plots.ts';
+import { runsAsJson, runsAsText } from './report.ts';
+import { isRouter, ROUTER_NAMES } from './routers.ts';
+import {
+  listScenarios,
+  loadScenario,
+  type ModelPlan,
+  plainModel,
+  type Scenario,
+} from './scenario.ts';
+import { type Run, simulate } from './simulate.ts';
+import { parseDuration } from './values.ts';
+
+export interface SimOptions {
+  /** Absent: the scenarios that there are are listed. */
+  scenario?: string;
+  /** Names of the scenario's models, or of routers; absent: all of the scenario's. */
+  model?: string[];
+  seed?: string;
+  duration?: string;
+  output: 'table' | 'json';
+  /** Where the picture is written. */
+  plots?: string;
+}
+
+const SEED_MAX = 0xffffffff;
+
+export function sim(options: SimOptions): Promise<number> {
+  if (options.scenario === undefined) {
+    const lines = listScenarios().map((name) => `${name}  ${loadScenario(name).about}`);
+    process.stdout.write(`${lines.join('\n')}\n`);
+    return Promise.resolve(0);
+  }
+  const scenario = { ...loadScenario(options.scenario), ...durationOf(options.duration) };
+  const seed = seedOf(options.seed, scenario);
+  const plans = plansOf(options.model, scenario);
+  const runs = plans.map((plan) => runOne(scenario, plan, seed));
+  if (options.plots !== undefined) draw(options.plots, scenario, runs);
+  const print = options.output === 'json' ? runsAsJson : runsAsText;
+  process.stdout.write(`${print(scenario, seed, runs)}\n`);
+  return Promise.resolve(0);
+}
+
+function durationOf(words: string | undefined): { durationMs?: number } {
+  if (words === undefined) return {};
+  const durationMs = parseDuration(words);
+  if (durationMs !== undefined && durationMs > 0) return { durationMs };
+  const hint = 'write it like "90s", "30m" or "1h"';
+  throw new UsageError('SIM_BAD_DURATION', `"${words}" is not a duration; ${hint}`);
+}
+
+function seedOf(words: string | undefined, scenario: Scenario): number {
+  if (words === undefined) return scenario.seed;
+  const seed = /^\d+$/.test(words) ? Number(words) : Number.NaN;
+  if (seed <= SEED_MAX) return seed;
+  throw new UsageError(
+    'SIM_BAD_SEED',
+    `"${words}" is not a seed; write a whole number up to ${SEED_MAX}`,
+  );
+}
+
+function plansOf(names: string[] | undefined, scenario: Scenario): ModelPlan[] {
+  if (names === undefined) return scenario.models;
+  return names.map((name) => {
+    const named = scenario.models.find((model) => model.name === name);
+    if (named !== undefined) return named;
+    if (isRouter(name)) return plainModel(name, scenario.ports);
+    const known = [...scenario.models.map((model) => model.name), ...ROUTER_NAMES];
+    const hint = hintAmong(name, [...new Set(known)], 'there are');
+    throw new UsageError('SIM_UNKNOWN_MODEL', `there is no model "${name}"; ${hint}`);
+  });
+}
+
+function runOne(scenario: Scenario, plan: ModelPlan, seed: number): Run {
+  const { stderr } = process;
+  const progress = (share: number): void => {
+    if (stderr.isTTY) stderr.write(`\r${plan.name}  ${Math.floor(share * 100)} % `);
+  };
+  const run = simulate(scenario, plan, seed, () => performance.now(), progress);
+  const { sessions, packets } = run.tally;
+  const seconds = (run.elapsedMs / 1000).toFixed(1);
+  const words = `${plan.name}  ${sessions.toLocaleString('en')} sessions, ${packets.toLocaleString('en')} packets in ${seconds} s`;
+  stderr.write(`${stderr.isTTY ? '\r' : ''}${words}\n`);
+  return run;
+}
+
+function draw(folder: string, scenario: Scenario, runs: readonly Run[]): void {
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, `sim-${scenario.name}.svg`);
+  writeFileSync(path, runsAsSvg(scenario, runs));
+  process.stderr.write(`${path}\n`);
+}
