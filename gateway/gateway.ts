@@ -38,6 +38,7 @@ import { ArenaSource } from './source/arena-source.ts';
 import { EventLog } from './source/event-log.ts';
 import { describeStatus } from './source/status.ts';
 import { TunLosses } from './source/tun-losses.ts';
+import { Why } from './source/why.ts';
 import { HostWatch, RepairPace } from './watch.ts';
 
 const EVENT_POLL_MILLISECONDS = 250;
@@ -76,6 +77,7 @@ export class Gateway implements ControlSource {
   private arenaPath = '';
   private source: ArenaSource | undefined;
   private eventLog: EventLog | undefined;
+  private causes: Why | undefined;
   private datapath: Datapath | undefined;
   private server: ControlServer | undefined;
   private lock: FileLock | undefined;
@@ -146,6 +148,7 @@ export class Gateway implements ControlSource {
     this.eventLog = new EventLog(arena, set.count, epochTime);
     // What a predecessor told is known, but not told again.
     this.eventLog.poll();
+    this.causes = this.causesOf(arena, set.count);
 
     this.datapath = await Datapath.start(
       {
@@ -183,6 +186,7 @@ export class Gateway implements ControlSource {
     this.state = 'stopping';
     await this.watch?.stop();
     clearInterval(this.eventTimer);
+    this.causes?.end();
     await this.datapath?.stop();
     if (this.hostIsSet && !handover) {
       try {
@@ -302,11 +306,26 @@ export class Gateway implements ControlSource {
 
   /** The tables of the arena as the control API sees them. */
   private viewOf(arena: Arena, config: PortfoldConfig, host: HostResult): ArenaSource {
-    const { timers } = buildPolicy(this.policyOf(config, host));
+    const policy = buildPolicy(this.policyOf(config, host));
     const lanNames = host.lanNetworks.map((network) => network.lan);
     const set = new PortSet(this.line.ports);
     const address = parseIpv4(this.line.externalAddress);
-    return new ArenaSource(arena, set, timers, address, engineLans(host), lanNames);
+    return new ArenaSource(arena, set, policy, address, engineLans(host), lanNames);
+  }
+
+  /** Watches what runs short, and answers why. */
+  private causesOf(arena: Arena, portCount: number): Why {
+    const causes = new Why({
+      arena,
+      portCount,
+      view: () => ({ source: this.source!, degraded: this.degraded }),
+      lostAtTun: () => this.losses.count(),
+    });
+    this.eventLog!.onEvent = (event) => causes.hear(event);
+    causes.begin((error) =>
+      this.options.logger.error({ error: error.stack }, 'why failed to look'),
+    );
+    return causes;
   }
 
   private policyOf(config: PortfoldConfig, host: HostResult): PolicyPlan {
@@ -383,6 +402,11 @@ export class Gateway implements ControlSource {
 
   drops() {
     return [...(this.source?.drops() ?? []), this.losses.item()];
+  }
+
+  why(host?: number) {
+    this.logEvents();
+    return this.causes?.answer(host);
   }
 
   events(since: number) {

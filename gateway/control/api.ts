@@ -13,7 +13,7 @@
  *   GET /v1/drops             List<DropItem>
  *   GET /v1/events            EventList            ?since=SEQUENCE
  *   GET /v1/why               WhyAnswer            ?host=ADDRESS
- *   errors                    { error: { code, message } } with status 400, 404, 405 or 500
+ *   errors                    { error: { code, message } } with status 400, 404, 405, 500 or 503
  *
  * Every list takes
  *
@@ -114,6 +114,21 @@ export interface Status {
     packetsLostAtTun: number;
   };
   memory: { residentBytes: number; arenaBytes: number };
+  /** 0 … 3: how short things are, and so how soon idle sessions end. Absent in the answer of a border relay, as are the two below. */
+  pressure?: {
+    level: number;
+    changes: number;
+    endedSooner: number;
+    /** Sessions ended to make room: unanswered ones, and those of whoever held most. */
+    evictedUnanswered: number;
+    evictedFromHeaviest: number;
+    /** Unanswered sessions that gave way to a newer one of the same host towards the same address. */
+    unansweredGaveWay: number;
+  };
+  /** Sessions by class. */
+  classes?: Record<string, { now: number; created: number }>;
+  /** Table of the NAT above, as estimated; absent too where none is configured. */
+  upstream?: Usage & { reused: number };
 }
 
 export interface SessionItem {
@@ -157,6 +172,10 @@ export interface HostItem {
   sessionsPeak: number;
   sessionsCreated: number;
   sessionsRefused: number;
+  /** What the host may have; 0 is no limit. */
+  sessionsMax: number;
+  newPerSecondMax: number;
+  portsOwnedMax: number;
   bytesOut: number;
   bytesIn: number;
   lastSeenSeconds: number;

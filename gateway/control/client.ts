@@ -6,7 +6,7 @@
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
-import type { ApiError, EventList, List, ListItems, ListName, Status } from './api.ts';
+import type { ApiError, EventList, List, ListItems, ListName, Status, WhyAnswer } from './api.ts';
 
 export interface ListQuery {
   /** Terms of the filter language. */
@@ -42,6 +42,12 @@ export class ControlClient {
 
   async status(): Promise<Status> {
     return JSON.parse(await this.whole('/v1/status')) as Status;
+  }
+
+  /** What is short, and why. @param host address of the one that is asked about */
+  async why(host?: string): Promise<WhyAnswer> {
+    const query = host === undefined ? '' : `?${new URLSearchParams({ host })}`;
+    return JSON.parse(await this.whole(`/v1/why${query}`)) as WhyAnswer;
   }
 
   async list<Name extends Exclude<ListName, 'events'>>(

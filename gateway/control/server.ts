@@ -15,7 +15,7 @@ import { find, findBest, parseRequest } from './listing.ts';
 import { LISTS, type ListKind } from './rows.ts';
 import { listenAt } from './socket.ts';
 import type { ControlSource, ListQuery } from './source.ts';
-import { nearest } from './text.ts';
+import { nearest, parseAddress } from './text.ts';
 
 export interface ControlServerOptions {
   /** Path of the unix socket. */
@@ -70,10 +70,44 @@ async function answer(
     return refuse(response, 405, 'METHOD', `${request.method} is not answered here; use GET`);
   const url = new URL(request.url ?? '/', 'http://portfold');
   if (url.pathname === '/v1/status') return json(response, await source.status());
+  if (url.pathname === '/v1/why') return answerWhy(response, url.searchParams, source);
   const name = url.pathname.startsWith('/v1/') ? url.pathname.slice(4) : '';
   if (!Object.hasOwn(LISTS, name))
     return refuse(response, 404, 'NOT_FOUND', notFound(url.pathname));
   return answerList(response, name as ListName, url.searchParams, source, asker.signal);
+}
+
+async function answerWhy(
+  response: ServerResponse,
+  parameters: URLSearchParams,
+  source: ControlSource,
+): Promise<void> {
+  for (const name of parameters.keys())
+    if (name !== 'host')
+      throw new QueryError('PARAMETER', `there is no parameter "${name}" here; host is read`);
+  const text = parameters.get('host');
+  const host = text === null ? undefined : parseAddress(text);
+  if (text !== null && host === undefined)
+    throw new QueryError(
+      'ADDRESS',
+      `host=${text} is no IPv4 address; write one of a LAN host, for instance 192.168.1.20`,
+    );
+  if (source.why === undefined)
+    return refuse(
+      response,
+      404,
+      'NO_SESSIONS',
+      'a border relay keeps no sessions and no ports: nothing can run short',
+    );
+  const answer = await source.why(host);
+  if (answer === undefined)
+    return refuse(
+      response,
+      503,
+      'STARTING',
+      'the gateway starts or stops, and has no sessions to look at; ask again in a moment',
+    );
+  return json(response, answer);
 }
 
 function answerList(
@@ -235,7 +269,7 @@ function refuse(response: ServerResponse, status: number, code: string, message:
 }
 
 function notFound(path: string): string {
-  const names = ['status', ...Object.keys(LISTS)];
+  const names = ['status', 'why', ...Object.keys(LISTS)];
   const guess = nearest(path.split('/').at(-1) ?? '', names);
   return (
     `there is nothing at ${path}${guess === undefined ? '' : `; did you mean /v1/${guess}?`}` +

@@ -13,7 +13,7 @@
  * Between two steps of an iterator the event loop may turn and the table may change: a source reads each record
  * as a whole, and a record may be missed or be seen although it ended meanwhile. It never throws for that.
  */
-import type { DropItem, EventItem, ProtocolName, Status } from './api.ts';
+import type { DropItem, EventItem, ProtocolName, Status, WhyAnswer } from './api.ts';
 import type { Filter } from './filter.ts';
 
 /** What was asked, for a source that can skip records early. It need not: the server filters every row itself. */
@@ -67,6 +67,10 @@ export interface HostRow {
   sessionsPeak: number;
   sessionsCreated: number;
   sessionsRefused: number;
+  /** What it may have; 0 is no limit. */
+  sessionsMax: number;
+  newPerSecondMax: number;
+  portsOwnedMax: number;
   bytesOut: number;
   bytesIn: number;
   lastSeenSeconds: number;
@@ -101,4 +105,9 @@ export interface ControlSource {
   /** Every reason that Portfold knows, also those that never occurred. */
   drops(): Iterable<DropItem>;
   events(since: number, query: ListQuery<EventItem>): EventsAfter;
+  /**
+   * What is short, and why; of one host, if its address is given. Absent where there is nothing to run short of (a border relay),
+   * undefined while there is nothing yet.
+   */
+  why?(host?: number): Promise<WhyAnswer> | undefined;
 }

@@ -4,13 +4,14 @@
  * A session is read between two loads of its commit word and read again when they differ. Mappings, hosts and ports have no such word:
  * a number of theirs may be a moment old.
  */
-import type { Policy } from '../../core/policy.ts';
+import type { Policy, Profile } from '../../core/policy.ts';
 import {
   CLASS_MASK,
   CLASS_NAMES,
   COMMIT_CLASS_SHIFT,
   FLAG_NAMES,
   STATE_NAMES,
+  State,
   TICKS_PER_SECOND,
   TIMER_MASK,
 } from '../../core/state.ts';
@@ -73,25 +74,25 @@ const READ_TRIES = 4;
 const BYTES_PER_UNIT = 64;
 
 export class ArenaSource {
+  readonly policy: Policy;
+  readonly lans: readonly LanNetwork[];
+  readonly lanNames: readonly string[];
   private readonly arena: Arena;
   private readonly set: PortSet;
-  private readonly timers: Policy['timers'];
   private readonly externalAddress: number;
-  private readonly lans: readonly LanNetwork[];
-  private readonly lanNames: readonly string[];
   private readonly flagNames = new Map<number, readonly string[]>();
 
   constructor(
     arena: Arena,
     set: PortSet,
-    timers: Policy['timers'],
+    policy: Policy,
     externalAddress: number,
     lans: readonly LanNetwork[],
     lanNames: readonly string[],
   ) {
     this.arena = arena;
     this.set = set;
-    this.timers = timers;
+    this.policy = policy;
     this.externalAddress = externalAddress;
     this.lans = lans;
     this.lanNames = lanNames;
@@ -125,7 +126,7 @@ export class ArenaSource {
       const external = words[at + S_EXTERNAL];
       const protocol = external & 0xff;
       const idle = tick - words[at + S_LAST_SEEN];
-      const limit = words[at + S_OVERRIDE] >>> 16 || this.timers[level][commit & TIMER_MASK];
+      const limit = words[at + S_OVERRIDE] >>> 16 || this.policy.timers[level][commit & TIMER_MASK];
       row.protocol = PROTOCOL_NAMES[protocolIndexOf(protocol)];
       row.internalAddress = words[at + S_INTERNAL_ADDRESS];
       row.internalPort = ports >>> 16;
@@ -139,7 +140,9 @@ export class ArenaSource {
       row.idleSeconds = idle / TICKS_PER_SECOND;
       row.timeLeftSeconds = Math.max(0, limit - idle) / TICKS_PER_SECOND;
       row.packetsOut = protocol === PROTOCOL_TCP ? -1 : words[at + S_PACKETS_OUT];
-      row.packetsIn = protocol === PROTOCOL_TCP ? -1 : words[at + S_PACKETS_IN];
+      // Before the first answer that word links sessions without one.
+      const isUnanswered = state === State.Unanswered;
+      row.packetsIn = protocol === PROTOCOL_TCP ? -1 : isUnanswered ? 0 : words[at + S_PACKETS_IN];
       row.bytesOut = words[at + S_BYTES_OUT] * BYTES_PER_UNIT;
       row.bytesIn = words[at + S_BYTES_IN] * BYTES_PER_UNIT;
       row.lan = this.lanName(row.internalAddress);
@@ -190,6 +193,10 @@ export class ArenaSource {
       row.sessionsPeak = hosts[at + HOST_SESSIONS_PEAK];
       row.sessionsCreated = hosts[at + HOST_CREATED_SESSIONS];
       row.sessionsRefused = hosts[at + HOST_REFUSED];
+      const limits = this.limitsOf(row.address);
+      row.sessionsMax = limits.sessionsPerHostMax;
+      row.newPerSecondMax = limits.newPerSecondMax;
+      row.portsOwnedMax = limits.ownedPerHostMax;
       row.bytesOut = hosts[at + HOST_BYTES_OUT] * BYTES_PER_UNIT + live[host * 2];
       row.bytesIn = hosts[at + HOST_BYTES_IN] * BYTES_PER_UNIT + live[host * 2 + 1];
       row.lastSeenSeconds = (this.tick - hosts[at + HOST_LAST_SEEN]) / TICKS_PER_SECOND;
@@ -261,10 +268,22 @@ export class ArenaSource {
     return DROP_MEANING.reduce((sum, _, index) => sum + this.counters[COUNTER_DROPS + index], 0);
   }
 
-  private lanName(address: number): string {
-    for (let i = 0; i < this.lans.length; i++)
-      if (((address ^ this.lans[i].address) & this.lans[i].mask) === 0) return this.lanNames[i];
-    return '';
+  /** What a single host with this address may have. */
+  limitsOf(address: number): Profile {
+    const { profiles, profileOfLan } = this.policy;
+    return profiles[profileOfLan[this.lanOf(address)] ?? 0];
+  }
+
+  /** Name of the LAN that holds the address; '' if none does. */
+  lanName(address: number): string {
+    return this.lanNames[this.lanOf(address)] ?? '';
+  }
+
+  private lanOf(address: number): number {
+    const { lans } = this;
+    for (let i = 0; i < lans.length; i++)
+      if (((address ^ lans[i].address) & lans[i].mask) === 0) return i;
+    return -1;
   }
 
   /** The names of a set of flags, made once for each set that occurs. */

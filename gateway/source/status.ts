@@ -1,6 +1,7 @@
 /** The answer to "how are you": made from what the gateway knows at that moment, also while it starts or stops. */
+import { CLASS_NAMES } from '../../core/state.ts';
 import { type Arena, arenaBytes, HOST_WORDS } from '../../core/table/arena.ts';
-import { Counter } from '../../core/table/counters.ts';
+import { COUNTER_CLASS_CREATED, COUNTER_CLASS_NOW, Counter } from '../../core/table/counters.ts';
 import type { HostResult } from '../../tun/host/index.ts';
 import type { DerivedLine } from '../config/line.ts';
 import { formatRange } from '../config/ports.ts';
@@ -76,6 +77,29 @@ export function describeStatus(facts: StatusFacts): Status {
       residentBytes: process.memoryUsage.rss(),
       arenaBytes: arena ? arenaBytes(arena.shape) : 0,
     },
+    pressure: {
+      level: count(Counter.PressureLevel),
+      changes: count(Counter.PressureChanges),
+      endedSooner: count(Counter.EndedByPressure),
+      evictedUnanswered: count(Counter.SessionsEvicted),
+      evictedFromHeaviest: count(Counter.EvictedFromHeaviest),
+      unansweredGaveWay: count(Counter.UnansweredGaveWay),
+    },
+    classes: Object.fromEntries(
+      CLASS_NAMES.map((name, i) => [
+        name,
+        { now: count(COUNTER_CLASS_NOW + i), created: count(COUNTER_CLASS_CREATED + i) },
+      ]),
+    ),
+    ...(count(Counter.UpstreamCapacity) > 0
+      ? {
+          upstream: {
+            used: count(Counter.UpstreamEntries),
+            capacity: count(Counter.UpstreamCapacity),
+            reused: count(Counter.UpstreamReused),
+          },
+        }
+      : {}),
   };
 }
 

@@ -8,14 +8,13 @@
  *
  * All of it runs in the control thread, and the packet path pays nothing. Questions that come while one is answered get that answer.
  */
-import type { Policy } from '../../core/policy.ts';
 import { type Arena, HOST_WORDS } from '../../core/table/arena.ts';
 import { Counter } from '../../core/table/counters.ts';
 import { Event } from '../../core/table/events.ts';
-import type { LanNetwork } from '../../core/translate/context.ts';
 import { DROP_MEANING } from '../../core/verdict.ts';
 import type { WhyAnswer, WhyHostReport } from '../control/api.ts';
 import { formatAddress } from '../control/text.ts';
+import type { ArenaSource } from './arena-source.ts';
 import type { RawEvent } from './event-log.ts';
 import { analyse, concerning } from './why-analysis.ts';
 import { type Census, takeCensus } from './why-census.ts';
@@ -28,9 +27,7 @@ import { type Clock, hostWords, localClock, summaryOf, wordsFor } from './why-wo
 
 /** What may change while the gateway runs. */
 export interface WhyView {
-  policy: Policy;
-  lans: readonly LanNetwork[];
-  lanNames: readonly string[];
+  source: Pick<ArenaSource, 'policy' | 'limitsOf' | 'lanName'>;
   /** Why packets do not pass. */
   degraded: string | undefined;
 }
@@ -166,10 +163,10 @@ export class Why {
 
   private census(host: number | undefined, now: number): Promise<Census> {
     const { arena, portCount } = this.options;
-    const view = this.options.view();
+    const { source } = this.options.view();
     const wanted = this.tally.addresses(now);
     if (host !== undefined) wanted.add(host);
-    const shares = view.policy.profiles.map((profile) => profile.ownedShare256);
+    const shares = source.policy.profiles.map((profile) => profile.ownedShare256);
     return takeCensus({
       arena,
       portCount,
@@ -177,8 +174,8 @@ export class Why {
       wanted,
       createdRecently: (record, address, created) =>
         this.history.createdRecently(record, address, created),
-      lanName: (address) => view.lanNames[lanOf(view, address)] ?? '',
-      limitsOf: (address) => limitsOf(view, address),
+      lanName: (address) => source.lanName(address),
+      limitsOf: (address) => limitsOf(source, address),
       ownedMost: (portCount * Math.max(...shares)) >> 8,
     });
   }
@@ -332,12 +329,8 @@ export class Why {
   }
 }
 
-const lanOf = ({ lans }: WhyView, address: number): number =>
-  lans.findIndex((lan) => ((address ^ lan.address) & lan.mask) === 0);
-
-function limitsOf(view: WhyView, address: number): HostFacts['limits'] {
-  const { policy } = view;
-  const profile = policy.profiles[policy.profileOfLan[lanOf(view, address)] ?? 0];
+function limitsOf(source: WhyView['source'], address: number): HostFacts['limits'] {
+  const profile = source.limitsOf(address);
   return {
     sessions: profile.sessionsPerHostMax,
     newPerSecond: profile.newPerSecondMax,
