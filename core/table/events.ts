@@ -6,8 +6,11 @@
  *    5 internalPort<<16 | remotePort   6 externalPort<<16 | protocol   7 detail
  *
  * Events are limited, since a flood of refusals must not become a flood of words: 50 a second with a burst of 200. What was left
- * out is counted in the next event.
+ * out is counted in the next event. So that the flood of one host does not hide what happens to another, or to itself for another
+ * reason, the first event of a host and reason in each second passes the limit; host and reason share one of 64 slots, which is the
+ * most that passes so.
  */
+import { TICKS_PER_SECOND } from '../state.ts';
 import { EVENT_CAPACITY, EVENT_WORDS } from './arena.ts';
 
 export const Event = {
@@ -37,6 +40,8 @@ export const EVENT_NAMES: readonly string[] = [
 
 const EVENTS_PER_TICK = 12;
 const EVENTS_BURST = 200;
+const SLOT_BITS = 6;
+const TICKS_BETWEEN_FIRSTS = TICKS_PER_SECOND;
 
 export class Events {
   private readonly words: Int32Array;
@@ -44,6 +49,8 @@ export class Events {
   private tokens = EVENTS_BURST;
   private refilled = 0;
   private suppressed = 0;
+  /** Tick of the latest event of each slot, + 1; 0 if there was none. */
+  private readonly slots = new Int32Array(1 << SLOT_BITS);
   /** Events left out since the start. */
   suppressedTotal = 0;
 
@@ -68,12 +75,17 @@ export class Events {
       this.tokens = Math.min(EVENTS_BURST, this.tokens + refill);
       this.refilled = tick;
     }
-    if (this.tokens <= 0) {
+    const slot =
+      (Math.imul(internalAddress, 0x9e3779b1) ^ Math.imul((kind << 8) | detail, 0x85ebca6b)) >>>
+      (32 - SLOT_BITS);
+    const isFirst = this.slots[slot] === 0 || tick + 1 - this.slots[slot] >= TICKS_BETWEEN_FIRSTS;
+    if (this.tokens <= 0 && !isFirst) {
       this.suppressed = Math.min(this.suppressed + 1, 0xffffff);
       this.suppressedTotal++;
       return;
     }
-    this.tokens--;
+    if (this.tokens > 0) this.tokens--;
+    this.slots[slot] = tick + 1;
     const { words } = this;
     const sequence = ++this.sequence;
     const at = (sequence % EVENT_CAPACITY) * EVENT_WORDS;

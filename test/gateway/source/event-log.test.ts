@@ -33,11 +33,11 @@ describe('events', () => {
   });
 
   it('tell of what a policy refused, and answer its sender', () => {
-    const policy = { ...standardPolicy('home'), decide: () => refuseFor(Drop.QuicRejected) };
+    const policy = { ...standardPolicy('home'), decide: () => refuseFor(Drop.UdpBlocked) };
     const bench = new Bench({ policy });
     const answer = bench.pass4(udp4({ from: '192.168.1.11:5', to: '198.51.100.1:53' }));
     assert.deepEqual([answer[20], answer[21]], [3, 13]);
-    assert.equal(bench.dropCount('QuicRejected'), 1);
+    assert.equal(bench.dropCount('UdpBlocked'), 1);
     assert.equal(logOf(bench).poll()[0].kind, 'policy-refused');
   });
 
@@ -58,6 +58,21 @@ describe('events', () => {
     const all = logOf(bench).poll();
     assert.equal(all.length, 201);
     assert.equal(all[200].suppressed, 800);
+  });
+
+  it('of a host are told each second whatever another host floods', () => {
+    const bench = new Bench();
+    const log = logOf(bench);
+    const events = new Events(bench.table.parts.arena.events);
+    const quiet = 0x0a000001;
+    for (let tick = 1; tick <= 40; tick++) {
+      for (let i = 0; i < 5_000; i++)
+        events.add(Event.SessionRefused, tick, 0x0a000002, 2, 3, 17, 10);
+      if (tick % 4 === 0) events.add(Event.PolicyRefused, tick, quiet, 9, 3, 17, 32);
+    }
+    const told = log.poll();
+    assert.equal(told.filter(({ internal }) => internal === '10.0.0.1:0').length, 10);
+    assert.ok(told.length < 200 + 12 * 40 + 2 * 10 + 1, `${told.length} events of 200,010`);
   });
 
   it('go on with the newest half when the reader comes too late', () => {
