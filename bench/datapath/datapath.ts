@@ -40,6 +40,7 @@ import { NullForwarder, Portfold, type Rival } from './rivals.ts';
 import { measure } from './run.ts';
 import { buildScene, openSessions } from './scene.ts';
 import { targetsOf } from './targets.ts';
+import { trialOf } from './trials.ts';
 
 const PAIRS = 5;
 const SECONDS = 3;
@@ -58,7 +59,7 @@ export async function datapath(options: SuiteOptions): Promise<Report> {
   const sessions = readSessions(options);
   const pairs = readPairs(options, options.smoke ? 1 : PAIRS);
   const seconds = readSeconds(options, options.smoke ? 1 : SECONDS);
-  const stage = new Stage(line);
+  const stage = new Stage(line, options.try);
   const results = await withCores(async () => {
     try {
       await stage.set(sessions, cases);
@@ -72,11 +73,14 @@ export async function datapath(options: SuiteOptions): Promise<Report> {
     command: commandOf('datapath', options),
     smoke: options.smoke,
     rows: results.flatMap(rowsOf),
-    targets: targetsOf(line, results),
+    targets: options.try === undefined ? targetsOf(line, results) : [],
     notes: {
       line: `${line}, encapsulation ${stage.encapsulation}`,
       pairs: `${pairs} in turn, ${seconds} s each`,
       cores: PINNING,
+      ...(options.try === undefined
+        ? {}
+        : { trial: `portfold has ${options.try}, "as it is" has not` }),
     },
   };
 }
@@ -89,21 +93,24 @@ export function requireBench(programs: readonly string[]): void {
   if (missing.length > 0) throw new LabError('BENCH_PROGRAMS_MISSING', 1, missingSentence(missing));
 }
 
-/** Who stands where: one null forwarder, and a gateway for each number of sessions. */
+/** Who stands where: one null forwarder (or a gateway as it is, beside which something is tried), and a gateway for each number of sessions. */
 class Stage {
   readonly #line: BenchLine;
+  readonly #trial: string | undefined;
   readonly #labs: Lab[] = [];
   readonly #gateways = new Map<number | 'fresh', Portfold>();
   #ceiling: Rival | undefined;
   encapsulation = 'none';
 
-  constructor(line: BenchLine) {
+  constructor(line: BenchLine, trial?: string) {
     this.#line = line;
+    this.#trial = trial;
   }
 
   async set(sessions: readonly number[], cases: readonly Case[]): Promise<void> {
     const capacity = Math.max(...sessions) > SESSIONS_LARGE ? CAPACITY_LARGE : CAPACITY;
-    if (this.#line === 'map-e') await this.#addCeiling(await this.#addLab('address'));
+    if (this.#trial !== undefined) this.#ceiling = await this.#startGateway(capacity, 'as it is');
+    else if (this.#line === 'map-e') await this.#addCeiling(await this.#addLab('address'));
     if (cases.some((one) => !one.fillsTable)) {
       for (const count of sessions) await this.#addGateway(count, capacity);
     }
@@ -170,15 +177,26 @@ class Stage {
   }
 
   async #addGateway(count: number | 'fresh', capacity: number): Promise<void> {
-    const lab = await this.#addLab(this.#line === 'address' ? 'address' : 'map-e');
-    if (this.#ceiling === undefined) await this.#addCeiling(lab);
-    const gateway = new Portfold(lab, { capacity, ownEncapsulation: this.#line === 'own' });
+    const gateway = await this.#startGateway(capacity);
     this.#gateways.set(count, gateway);
-    await gateway.start();
     this.encapsulation = gateway.encapsulation;
-    const [host] = lab.hosts;
-    await iperf(host, { seconds: WARM_UP_SECONDS });
-    await iperf(host, { seconds: WARM_UP_SECONDS, reverse: true });
+    if (this.#trial !== undefined) await gateway.try(trialOf(this.#trial));
+  }
+
+  async #startGateway(capacity: number, name?: string): Promise<Portfold> {
+    const lab = await this.#addLab(this.#line === 'address' ? 'address' : 'map-e');
+    if (this.#ceiling === undefined && name === undefined) await this.#addCeiling(lab);
+    const gateway = new Portfold(lab, { capacity, ownEncapsulation: this.#line === 'own', name });
+    try {
+      await gateway.start();
+      const [host] = lab.hosts;
+      await iperf(host, { seconds: WARM_UP_SECONDS });
+      await iperf(host, { seconds: WARM_UP_SECONDS, reverse: true });
+      return gateway;
+    } catch (error) {
+      await gateway.stop();
+      throw error;
+    }
   }
 }
 

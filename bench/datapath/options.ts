@@ -46,8 +46,8 @@ export function readSessions(options: SuiteOptions): number[] {
 
 /** The command that makes a report again. */
 export function commandOf(suite: string, options: SuiteOptions): string {
-  const words = (['line', 'cases', 'sessions', 'pairs', 'seconds'] as const).flatMap((name) =>
-    options[name] === undefined ? [] : [`--${name} ${options[name]}`],
+  const words = (['line', 'cases', 'sessions', 'pairs', 'seconds', 'try'] as const).flatMap(
+    (name) => (options[name] === undefined ? [] : [`--${name} ${options[name]}`]),
   );
   return ['portfold bench', suite, ...words, ...(options.smoke ? ['--smoke'] : [])].join(' ');
 }

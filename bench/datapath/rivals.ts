@@ -17,7 +17,7 @@
 import { udpBlast } from '../../lab/flows.ts';
 import { Gateway, type GatewayOptions } from '../../lab/gateway.ts';
 import { configuration, MAP_E } from '../../lab/lines.ts';
-import { type Background, until } from '../../lab/netns.ts';
+import { type Background, type Namespace, until } from '../../lab/netns.ts';
 import { builtProgram, LabError } from '../../lab/programs.ts';
 import { GATEWAY_LAN_ADDRESS, type Lab, SERVER } from '../../lab/topology.ts';
 import { onForwarderCore, pinForwarder } from './cores.ts';
@@ -159,10 +159,12 @@ export interface PortfoldOptions {
   capacity: number;
   /** Encapsulates by itself instead of leaving that to the kernel (map-e). */
   ownEncapsulation?: boolean;
+  /** In the report. */
+  name?: string;
 }
 
 export class Portfold implements Rival {
-  readonly name = 'portfold';
+  readonly name: string;
   readonly lab: Lab;
   readonly gateway: Gateway;
   #tid = 0;
@@ -171,6 +173,7 @@ export class Portfold implements Rival {
 
   constructor(lab: Lab, options: PortfoldOptions) {
     this.lab = lab;
+    this.name = options.name ?? 'portfold';
     const gatewayOptions: GatewayOptions = { capacity: options.capacity };
     if (options.ownEncapsulation) {
       gatewayOptions.config = configuration(lab.line, {
@@ -189,6 +192,11 @@ export class Portfold implements Rival {
     const tid = await this.#recognize(this.gateway.process.pid);
     this.#tid = tid;
     await pinForwarder(tid);
+  }
+
+  /** Changes a setting of the host that it runs on. */
+  async try(change: (gateway: Namespace, tun: string) => Promise<unknown>): Promise<void> {
+    await change(this.lab.gateway, this.#tun);
   }
 
   /** Sends packets until one thread beside the main one is plainly the one that moves them. */

@@ -58,6 +58,8 @@ export interface SuiteOptions {
   sessions?: string;
   pairs?: string;
   seconds?: string;
+  /** A setting of the host that is tried (datapath). */
+  try?: string;
 }
 
 export type Suite = (options: SuiteOptions) => Promise<Report>;

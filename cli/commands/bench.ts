@@ -17,6 +17,10 @@ export function addBench(program: Command, context: Context): void {
     .option('--line <line>', 'datapath: address, map-e (the kernel encapsulates) or own')
     .option('--cases <list>', 'datapath, peers: what to measure, for instance tcp-out,udp64')
     .option('--sessions <list>', 'datapath, engine, table: sessions in the table, 0,250000')
+    .option(
+      '--try <setting>',
+      'datapath: rps, threaded-napi, fq-codel or busy-poll, beside a gateway without it',
+    )
     .option('--pairs <n>', 'how often everybody is measured, in turn')
     .option('--seconds <s>', 'how long each measurement takes')
     .addOption(
