@@ -106,7 +106,7 @@ function profileOf(settings: PolicySettings): Profile {
     openFilter: settings.filtering === 'open',
     sessionsPerHostMax: limits.sessions,
     newPerSecondMax: limits.newPerSecond,
-    newBurst: limits.newAtOnce,
+    newBurst: limits.newPerSecond === 0 ? 0 : limits.newAtOnce,
     unansweredPerRemoteMax: settings.unansweredPerRemote,
   };
 }

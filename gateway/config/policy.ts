@@ -224,17 +224,13 @@ function readUpstream(
 }
 
 /** What two keys contradict each other in. */
-function checkTogether(settings: PolicySettings, path: KeyPath, findings: Finding[]): void {
-  const { newPerSecond, newAtOnce } = settings.limits;
-  if ((newPerSecond === 0) !== (newAtOnce === 0)) {
-    const missing = newPerSecond === 0 ? 'new-per-second' : 'new-at-once';
-    const given = newPerSecond === 0 ? 'new-at-once' : 'new-per-second';
-    findings.push({
-      code: 'CONFIG_CONFLICT',
-      path: [...path, 'limits'],
-      atKey: true,
-      what: `${given} limits nothing while ${missing} is 0`,
-      hint: 'set both, or both to 0 for no limit',
-    });
-  }
+function checkTogether({ limits }: PolicySettings, path: KeyPath, findings: Finding[]): void {
+  if (limits.newPerSecond === 0 || limits.newAtOnce > 0) return;
+  findings.push({
+    code: 'CONFIG_CONFLICT',
+    path: [...path, 'limits'],
+    atKey: true,
+    what: `new-per-second = ${limits.newPerSecond} lets no session begin while new-at-once is 0`,
+    hint: 'add new-at-once, for instance ten times new-per-second',
+  });
 }

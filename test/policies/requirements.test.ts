@@ -1,0 +1,75 @@
+/** What a policy departs from: nothing that it keeps, and everything that it does not. */
+import assert from 'node:assert/strict';
+import { departures } from '../../policies/requirements.ts';
+import { type PolicySettings, PRESETS } from '../../policies/settings.ts';
+import { always } from '../../policies/timers.ts';
+
+const requirementsOf = (settings: PolicySettings): string[] =>
+  departures(settings).map(({ requirement }) => requirement);
+const withTimers = (timers: Partial<PolicySettings['timers']>): PolicySettings => ({
+  ...PRESETS.rfc,
+  timers: { ...PRESETS.rfc.timers, ...timers },
+});
+
+describe('requirements that a policy departs from', () => {
+  it('rfc departs from none', () => {
+    assert.deepEqual(departures(PRESETS.rfc), []);
+  });
+
+  it('the saving presets depart from those about sharing, timers and making room', () => {
+    for (const name of ['home', 'event', 'game'] as const) {
+      const list = requirementsOf(PRESETS[name]).join('; ');
+      for (const one of [
+        '4787 REQ-1,',
+        '4787 REQ-5',
+        '5382 REQ-5',
+        '7857 section 2.2',
+        '5508 REQ-2',
+      ])
+        assert.ok(list.includes(one), `${name}: ${one}`);
+      assert.ok(list.endsWith('RFC 6888 REQ-11'), name);
+    }
+  });
+
+  it('each timer has its edge', () => {
+    const edges: [timer: keyof PolicySettings['timers'], least: number, requirement: string][] = [
+      ['other', 300, 'RFC 4787 REQ-5c'],
+      ['other', 120, 'RFC 4787 REQ-5'],
+      ['unanswered', 120, 'RFC 4787 REQ-5'],
+      ['tcp-established', 7440, 'RFC 5382 REQ-5'],
+      ['tcp-half-closed', 7440, 'RFC 5382 REQ-5'],
+      ['tcp-half-open', 240, 'RFC 5382 REQ-5, RFC 7857 section 2.1'],
+      ['tcp-closing', 240, 'RFC 5382 REQ-5'],
+      ['tcp-reset', 240, 'RFC 7857 section 2.2'],
+      ['icmp', 60, 'RFC 5508 REQ-2'],
+    ];
+    for (const [timer, least, requirement] of edges) {
+      const below = requirementsOf(withTimers({ [timer]: always(least - 1) }));
+      assert.deepEqual(below, [requirement], `${timer} ${least - 1}`);
+      const kept = requirementsOf(withTimers({ [timer]: always(least) }));
+      assert.ok(!kept.includes(requirement), `${timer} ${least}`);
+    }
+  });
+
+  it('DNS and NTP may be short, by the well-known ports of RFC 4787 REQ-5a', () => {
+    assert.deepEqual(departures(withTimers({ dns: always(2), ntp: always(2) })), []);
+  });
+
+  it('what holds under pressure alone is told too, with both numbers', () => {
+    const [departure] = departures(withTimers({ icmp: [60, 60, 60, 5] }));
+    assert.deepEqual(departure.values, [{ key: 'timers.icmp', value: '60 s, under pressure 5 s' }]);
+  });
+
+  it('names what makes room, one by one', () => {
+    const values = (more: Partial<PolicySettings>) =>
+      departures({ ...PRESETS.rfc, ...more }).flatMap((each) => each.values);
+    assert.deepEqual(values({ evictUnanswered: true }), [
+      { key: 'evict-unanswered', value: 'true' },
+    ]);
+    assert.deepEqual(values({ unansweredPerRemote: 3 }), [
+      { key: 'unanswered-per-remote', value: '3' },
+    ]);
+    const pressure = { ...PRESETS.rfc.pressure, evictFrom: 3 };
+    assert.deepEqual(values({ pressure }), [{ key: 'pressure.evict-from', value: '3' }]);
+  });
+});
