@@ -6,7 +6,7 @@
  *   3. Otherwise, below another NAT, the port of a tuple that it still knows towards this remote (upstream.ts); or
  *      any shareable port that is free towards the remote: by random probes while the remote has few sessions, by its bit
  *      row when it has many, by walking the set when there is no row. The search is exact: it fails only when every port is taken.
- *   4. Then a port that a peer owns, towards a remote address that the peer does not know.
+ *   4. Then a port that a peer owns, towards a remote address that the peer does not admit.
  *   5. Then a closed TCP session of that remote whose place is safe to take (RFC 6191), or a UDP session that was never answered.
  *   6. Else the session is refused, and the remote remembers for how long searching is useless.
  *
@@ -210,7 +210,7 @@ export class Allocator {
     remotePort: number,
     low: number,
   ): number {
-    const { ports, permits, random } = this.parts;
+    const { ports, filter, random } = this.parts;
     const { rowWords } = ports.set;
     if (ports.ownedCount[group] === 0) return -1;
     let tries = 0;
@@ -221,7 +221,7 @@ export class Allocator {
         if (tries++ === LAST_RESORT_TRIES) return -1;
         const number = (word << 5) + 31 - Math.clz32(bits & -bits);
         if (
-          !permits.admits(ports.owner(group, number), remoteAddress) &&
+          !filter.admits(ports.owner(group, number), remoteAddress) &&
           !this.isTaken(number, low, remoteAddress, remotePort)
         )
           return number;

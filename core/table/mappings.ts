@@ -4,6 +4,7 @@
  * A mapping lives as long as it has sessions. Its external port is the *primary* one: sessions that were diverted to another port
  * belong to the same mapping and keep their own port in their record.
  */
+import { PROFILE_SHIFT, PROFILES_MAX } from '../policy.ts';
 import {
   type Arena,
   M_CREATED,
@@ -22,6 +23,7 @@ export const MAPPING_SHIFT = 3;
 
 /** Shift of the six bits of profile and class in word 2. */
 export const MAPPING_CLASS_SHIFT = 8;
+const MAPPING_PROFILE_SHIFT = MAPPING_CLASS_SHIFT + PROFILE_SHIFT;
 
 /** Flags of word 2, bits 14 … 23. */
 export const MappingFlag = { Owner: 1 } as const;
@@ -119,6 +121,12 @@ export class Mappings {
 
   externalPort(mapping: number): number {
     return this.words[(mapping << MAPPING_SHIFT) + M_PORTS] & 0xffff;
+  }
+
+  /** The profile of the LAN that its endpoint is in. */
+  profile(mapping: number): number {
+    const external = this.words[(mapping << MAPPING_SHIFT) + M_EXTERNAL];
+    return (external >>> MAPPING_PROFILE_SHIFT) & (PROFILES_MAX - 1);
   }
 
   /** Gives the mapping another primary port (when a peer claims one of its own). */

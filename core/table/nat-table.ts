@@ -45,6 +45,7 @@ export class NatTable {
   constructor(parts: TableParts, policy: Policy, nowMs: number) {
     this.parts = parts;
     this.policy = policy;
+    parts.filter.profiles = policy.profiles;
     this.epochMs = parts.arena.epochMs;
     this.life = new SessionLife(parts);
     this.setClock(nowMs);
@@ -65,6 +66,7 @@ export class NatTable {
   /** Puts another policy in force, between two batches: for sessions that are made from now on, and for the timers of all. */
   setPolicy(policy: Policy): void {
     this.policy = policy;
+    this.parts.filter.profiles = policy.profiles;
     renewUpstream(this.parts, policy.upstream);
   }
 

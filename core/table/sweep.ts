@@ -3,15 +3,40 @@
  *
  * There is no timer wheel: `advance` visits `capacity x elapsed / 1 s` records in order and ends those whose class timer has run out.
  * Five nanoseconds a record; nothing to link or to rebuild, and a policy may change every timer at once.
+ *
+ * A session of class Dns whose queries are all answered ends sooner, two seconds after its last packet. What the packet path counts
+ * anyway is enough: as many answers as queries, and the last packet was an answer. A retry makes the queries more again; an answer
+ * that comes twice makes the answers more, so a query after it counts as unanswered until something comes in. Several queries may
+ * share a socket.
  */
-import { State, TIMER_MASK } from '../state.ts';
-import { S_COMMIT, S_LAST_SEEN, S_OVERRIDE } from './arena.ts';
+import {
+  CLASS_MASK,
+  Class,
+  COMMIT_CLASS_SHIFT,
+  STATES_MAX,
+  State,
+  TICKS_PER_SECOND,
+  TIMER_MASK,
+} from '../state.ts';
+import {
+  S_COMMIT,
+  S_LAST_INBOUND,
+  S_LAST_SEEN,
+  S_OVERRIDE,
+  S_PACKETS_IN,
+  S_PACKETS_OUT,
+} from './arena.ts';
 import { SESSION_SHIFT, type Sessions } from './sessions.ts';
 
 /** The whole table is swept once in this time. */
 const SWEEP_MS = 1000;
 /** Records visited in one call at most, so that a late call never delays packets by more than a millisecond or two. */
 const SWEEP_RECORDS_MAX = 1 << 18;
+/** A DNS session lives on for so long behind its last answer, for late duplicates. */
+const DNS_END_TICKS = 2 * TICKS_PER_SECOND;
+/** Class and state of a DNS session over UDP that something was answered to; and the bits of the commit word that hold them. */
+const DNS_ANSWERED = (Class.Dns << COMMIT_CLASS_SHIFT) | State.Answered;
+const CLASS_AND_STATE = (CLASS_MASK << COMMIT_CLASS_SHIFT) | (STATES_MAX - 1);
 
 export class Sweep {
   private readonly sessions: Sessions;
@@ -48,6 +73,7 @@ export class Sweep {
         const limit = override !== 0 ? override : timers[commit & TIMER_MASK];
         const idle = tick - words[at + S_LAST_SEEN];
         if (idle > limit) this.end(session);
+        else if (idle > DNS_END_TICKS && isDnsDone(words, at, commit)) this.end(session);
         else if (idle < 0) words[at + S_LAST_SEEN] = tick;
       }
       session = session + 1 === capacity ? 0 : session + 1;
@@ -55,3 +81,9 @@ export class Sweep {
     this.cursor = session;
   }
 }
+
+/** True if the session is one of DNS, and every query that it has carried was answered. */
+const isDnsDone = (words: Int32Array, at: number, commit: number): boolean =>
+  (commit & CLASS_AND_STATE) === DNS_ANSWERED &&
+  words[at + S_PACKETS_IN] >= words[at + S_PACKETS_OUT] &&
+  words[at + S_LAST_INBOUND] === words[at + S_LAST_SEEN];

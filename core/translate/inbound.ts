@@ -125,7 +125,7 @@ function clampSyn(ctx: Context, tcp: number, virtioFlags: number): void {
     ctx.counters[Counter.MssClamped]++;
 }
 
-/** No session: the port's owner gets the packet if it has sent to that address before (address-dependent filtering). */
+/** No session: the port's owner gets the packet if its filter admits that address. */
 function toOwner(
   ctx: Context,
   descriptor: number,
@@ -136,7 +136,7 @@ function toOwner(
   externalPort: number,
 ): number {
   const { bytes, descriptors } = ctx.frames;
-  const { ports, mappings, permits, upstream } = ctx.parts;
+  const { ports, mappings, filter, upstream } = ctx.parts;
   const { line } = ctx;
   const number = ports.set.numberOf(externalPort);
   if (number < 0) return ctx.drop(Drop.NotInPortSet);
@@ -153,7 +153,7 @@ function toOwner(
     source === line.externalAddress &&
     protocol !== PROTOCOL_ICMP &&
     ports.set.numberOf(readU16(bytes, l4)) >= 0;
-  if (!isHairpin && !permits.admits(owner, source)) return ctx.drop(Drop.FilteredByOwner);
+  if (!isHairpin && !filter.admits(owner, source)) return ctx.drop(Drop.FilteredByOwner);
 
   const m = owner << MAPPING_SHIFT;
   const internalAddress = mappings.words[m + M_INTERNAL_ADDRESS];

@@ -27,7 +27,7 @@ export function resetWithoutSession(
 ): number {
   const { bytes, descriptors } = ctx.frames;
   const { line, parts } = ctx;
-  const { mappings, permits } = parts;
+  const { mappings, filter } = parts;
   if (ctx.lanOf(source) < 0) return ctx.drop(Drop.SourceNotInternal);
   const internalPort = readU16(bytes, l4);
   const mapping = mappings.find(source, internalPort, PROTOCOL_TCP);
@@ -36,7 +36,7 @@ export function resetWithoutSession(
   if (
     mapping < 0 ||
     !mappings.isOwner(mapping) ||
-    !(isHairpin || permits.admits(mapping, destination))
+    !(isHairpin || filter.admits(mapping, destination))
   )
     return ctx.drop(Drop.TcpWithoutSession);
 
