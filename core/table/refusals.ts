@@ -48,6 +48,7 @@ function eventOf(reason: number): number {
       return Event.SessionRefused;
     case Drop.SessionTableFull:
     case Drop.RemoteTableFull:
+    case Drop.UpstreamFull:
       return Event.TableFull;
     case Drop.HostSessionLimit:
     case Drop.HostRateLimit:
