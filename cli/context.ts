@@ -41,6 +41,7 @@ export interface Verbs {
     model?: string[];
     seed?: string;
     duration?: string;
+    capture?: string;
     output: 'table' | 'json';
     plots?: string;
   }): Promise<number>;

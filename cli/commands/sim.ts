@@ -17,6 +17,10 @@ export function addSim(program: Command, context: Context): void {
     .option('--seed <number>', 'other users of the same kinds')
     .option('--duration <time>', 'virtual time, for instance 90s, 30m or 1h')
     .option(
+      '--capture <file>',
+      "a pcap or pcapng recording, whose flows take the place of the scenario's users",
+    )
+    .option(
       '--plots <folder>',
       'write sessions, ports, refusals and failures over time there, as SVG',
     )
@@ -31,6 +35,7 @@ export function addSim(program: Command, context: Context): void {
         'portfold sim',
         'portfold sim conference --plots /var/tmp/plots',
         'portfold sim flow --model portfold --seed 7 -o json',
+        'portfold sim home-evening --capture lan.pcap',
       ),
     )
     .action(

@@ -26,6 +26,7 @@ import {
 import { CAPACITY_MIN, integer, readTable, text } from '../../gateway/config/schema.ts';
 import { hintAmong } from '../../gateway/config/suggest.ts';
 import { PRESET_NAMES, type PresetName } from '../../policies/settings.ts';
+import type { Capture } from './capture.ts';
 import { isRouter, PORTFOLD, ROUTER_NAMES } from './routers.ts';
 import { type KindName, kindOf, USER_KINDS } from './users/kinds.ts';
 import { amount, count, duration } from './values.ts';
@@ -61,6 +62,8 @@ export interface Scenario {
   ports: Uint16Array;
   models: ModelPlan[];
   users: UsersPlan[];
+  /** Takes the place of the users. */
+  capture?: Capture;
 }
 
 /** The ports of a v6 Plus line: fifteen blocks of sixteen. */

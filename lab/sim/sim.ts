@@ -3,9 +3,11 @@
  * gives the same result.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { UsageError } from '../../gateway/config/errors.ts';
 import { hintAmong } from '../../gateway/config/suggest.ts';
+import { captureOf } from './capture.ts';
+import { readRecording } from './pcap.ts';
 import { runsAsSvg } from './plots.ts';
 import { runsAsJson, runsAsText } from './report.ts';
 import { isRouter, ROUTER_NAMES } from './routers.ts';
@@ -27,19 +29,27 @@ export interface SimOptions {
   seed?: string;
   duration?: string;
   output: 'table' | 'json';
+  /** A recording whose flows take the place of the scenario's users. */
+  capture?: string;
   /** Where the picture is written. */
   plots?: string;
 }
 
 const SEED_MAX = 0xffffffff;
+/** Whose line and models a recording is played on when no scenario is named. */
+const CAPTURE_SCENARIO = 'home-evening';
 
 export function sim(options: SimOptions): Promise<number> {
-  if (options.scenario === undefined) {
+  if (options.scenario === undefined && options.capture === undefined) {
     const lines = listScenarios().map((name) => `${name}  ${loadScenario(name).about}`);
     process.stdout.write(`${lines.join('\n')}\n`);
     return Promise.resolve(0);
   }
-  const scenario = { ...loadScenario(options.scenario), ...durationOf(options.duration) };
+  const scenario = {
+    ...loadScenario(options.scenario ?? CAPTURE_SCENARIO),
+    ...recorded(options.capture),
+    ...durationOf(options.duration),
+  };
   const seed = seedOf(options.seed, scenario);
   const plans = plansOf(options.model, scenario);
   const runs = plans.map((plan) => runOne(scenario, plan, seed));
@@ -47,6 +57,23 @@ export function sim(options: SimOptions): Promise<number> {
   const print = options.output === 'json' ? runsAsJson : runsAsText;
   process.stdout.write(`${print(scenario, seed, runs)}\n`);
   return Promise.resolve(0);
+}
+
+/** What a recording changes in a scenario. */
+function recorded(path: string | undefined): Partial<Scenario> {
+  if (path === undefined) return {};
+  const recording = readRecording(path);
+  const capture = captureOf(recording);
+  const { flows, packets, durationMs } = capture;
+  if (flows.length === 0)
+    throw new UsageError(
+      'SIM_EMPTY_CAPTURE',
+      `${path} holds no packet that a router would see; record on the LAN side of one`,
+    );
+  process.stderr.write(
+    `${path}  ${flows.length.toLocaleString('en')} flows, ${packets.length.toLocaleString('en')} packets\n`,
+  );
+  return { capture, durationMs, about: `the flows of ${basename(path)}`, users: [] };
 }
 
 function durationOf(words: string | undefined): { durationMs?: number } {

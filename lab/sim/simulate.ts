@@ -11,6 +11,7 @@ import { buildPolicy } from '../../policies/build.ts';
 import { type PolicySettings, PRESETS } from '../../policies/settings.ts';
 import { UPSTREAM_MODELS, UPSTREAM_SECONDS_UNKNOWN } from '../../policies/upstream-models.ts';
 import { Below } from './below.ts';
+import { replay } from './capture.ts';
 import type { RouterModel } from './model.ts';
 import { Payloads } from './payloads.ts';
 import { PortfoldModel } from './portfold-model.ts';
@@ -70,9 +71,11 @@ export function simulate(
     popularity: scenario.popularity,
     samples: scenario.samples,
   });
-  scenario.users.forEach(({ kind, options }, n) => {
-    kindOf(kind).begin(world, options, random.fork(USERS_KEY, n));
-  });
+  if (scenario.capture !== undefined) replay(world, scenario.capture);
+  else
+    scenario.users.forEach(({ kind, options }, n) => {
+      kindOf(kind).begin(world, options, random.fork(USERS_KEY, n));
+    });
   world.run(progress);
   return {
     plan,
