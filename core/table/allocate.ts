@@ -7,20 +7,17 @@
  *      any shareable port that is free towards the remote: by random probes while the remote has few sessions, by its bit
  *      row when it has many, by walking the set when there is no row. The search is exact: it fails only when every port is taken.
  *   4. Then a port that a peer owns, towards a remote address that the peer does not admit.
- *   5. Then a closed TCP session of that remote whose place is safe to take (RFC 6191), or a UDP session that was never answered.
+ *   5. Then that of a session that may end for it: closed, never answered, idle, or of whoever holds most there (make-room.ts).
  *   6. Else the session is refused, and the remote remembers for how long searching is useless.
  *
  * Sharing needs one test only: the external index holds no such 5-tuple.
  */
-import { Flag, State } from '../state.ts';
-import { S_COMMIT, S_CREATED, S_SEQUENCE_OUT, S_TIMESTAMP } from './arena.ts';
 import { hasBit, randomFree } from './bits.ts';
 import { Counter } from './counters.ts';
 import { HOST_OTHERS, HOST_OWNED, HOST_SHIFT } from './hosts.ts';
+import type { MakeRoom } from './make-room.ts';
 import type { Opening } from './opening.ts';
 import type { TableParts } from './parts.ts';
-import { REFUSE_TICKS_MAX } from './remotes.ts';
-import { SESSION_SHIFT } from './sessions.ts';
 
 /** Random probes before a row, or a walk, is used. At a sixteenth of the set taken, eight fail once in 4 billion. */
 const PROBES_MAX = 8;
@@ -31,23 +28,10 @@ const CLAIM_WHOLE_SET_MAX = 256;
 const CLAIM_SAMPLES = 16;
 /** Owned ports looked at: all of them in sets of up to a thousand. */
 const LAST_RESORT_TRIES = 1024;
-/** Closed TCP sessions looked at for safe reuse, and unanswered ones of which the oldest gives way. */
-const TIME_WAIT_TRIES = 16;
-const EVICTION_CANDIDATES = 16;
-/**
- * Sets up to this size are looked through whole, larger ones in a sample: 512 look-ups a packet were 134 µs when every port of 61,439
- * was taken and few sessions were old enough (bench/fuzz/floods).
- */
-const EVICTION_WHOLE_SET_MAX = 512;
-const EVICTION_SAMPLES = 64;
-/** While peers own ports, a refusal is thought over every five seconds. */
-const OWNED_RETRY_TICKS = 20;
-/** An unanswered UDP session may give way after 3 s. */
-const UNANSWERED_TICKS = 12;
 
 export class Allocator {
   private readonly parts: TableParts;
-  private readonly endSession: (session: number) => void;
+  private readonly room: MakeRoom;
   /** Set by portFor: the port is not the mapping's own. */
   diverted = false;
   /** Set by portFor: the endpoint now owns the port. */
@@ -57,9 +41,9 @@ export class Allocator {
   /** Set by portFor: the host owns as many ports as a host may, and ports are not shared. */
   hostLimited = false;
 
-  constructor(parts: TableParts, endSession: (session: number) => void) {
+  constructor(parts: TableParts, room: MakeRoom) {
     this.parts = parts;
-    this.endSession = endSession;
+    this.room = room;
   }
 
   /** The number of a port in the set for the session that `first` asks for, or -1 when none is left. */
@@ -105,7 +89,8 @@ export class Allocator {
       this.diverted = true;
     }
 
-    if (isRefused) return -1;
+    if (isRefused)
+      return this.room.mayAskAgain(first, tick) ? this.room.inRemote(first, group, tick) : -1;
     if (upstream !== undefined) {
       const number = upstream.portTowards(remoteAddress, remotePort, low);
       if (number >= 0) return number;
@@ -149,7 +134,7 @@ export class Allocator {
     const owned = this.lastResort(group, remoteAddress, remotePort, low);
     if (owned >= 0) return owned;
     if (remote < 0) return -1;
-    return this.makeRoom(first, group, tick);
+    return this.room.inRemote(first, group, tick);
   }
 
   /** True if the external 5-tuple of port `number` towards this remote endpoint is in use. */
@@ -229,84 +214,5 @@ export class Allocator {
       word = word + 1 === rowWords ? 0 : word + 1;
     }
     return -1;
-  }
-
-  /**
-   * Ends a session of this remote whose place may be taken and returns its port, or -1 after noting how long that will stay so.
-   * Looks from a random port at closed TCP sessions (safe reuse) or at unanswered UDP sessions (the
-   * oldest of the first sixteen).
-   */
-  private makeRoom(first: Opening, group: number, tick: number): number {
-    const { ports, sessions, remotes, random, counters } = this.parts;
-    const { set } = ports;
-    const { remote, remoteAddress, remotePort, low } = first;
-    const { evictUnanswered } = first.profile;
-    const isTcpSyn = first.isSyn;
-    // A session that ends tells its remote; an owner that gives its port back frees it towards all of them and tells nobody.
-    let waitTicks = ports.ownedCount[group] > 0 ? OWNED_RETRY_TICKS : REFUSE_TICKS_MAX;
-    if (!isTcpSyn && !evictUnanswered) {
-      remotes.refuseFor(remote, tick, waitTicks);
-      return -1;
-    }
-
-    let closedSeen = 0;
-    let evictable = 0;
-    let oldest = -1;
-    let oldestCreated = 0;
-    const steps = set.count <= EVICTION_WHOLE_SET_MAX ? set.count : EVICTION_SAMPLES;
-    if (steps < set.count) waitTicks = 4;
-    let number = random.below(set.count);
-    for (let i = 0; i < steps; i++) {
-      const external = (set.ports[number] << 16) | low;
-      const session = sessions.findExternal(external, remoteAddress, remotePort);
-      const candidate = number;
-      number = number + 1 === set.count ? 0 : number + 1;
-      // A guest never takes the place of a session on an owned port.
-      if (session < 0 || ports.owner(group, candidate) >= 0) continue;
-      const at = session << SESSION_SHIFT;
-      const state = sessions.words[at + S_COMMIT] & 63;
-      if (state === State.TcpClosing || state === State.TcpReset) {
-        if (isTcpSyn && closedSeen++ < TIME_WAIT_TRIES && this.isSafeToReuse(at, first)) {
-          this.endSession(session);
-          counters[Counter.TimeWaitReused]++;
-          return candidate;
-        }
-      } else if (state === State.Unanswered && evictUnanswered) {
-        const created = sessions.words[at + S_CREATED];
-        const age = tick - created;
-        if (age < UNANSWERED_TICKS) waitTicks = Math.min(waitTicks, UNANSWERED_TICKS - age);
-        else {
-          if (oldest < 0 || created - oldestCreated < 0) {
-            oldest = candidate;
-            oldestCreated = created;
-          }
-          if (++evictable === EVICTION_CANDIDATES) break;
-        }
-      }
-    }
-
-    if (oldest >= 0) {
-      const external = (set.ports[oldest] << 16) | low;
-      this.endSession(sessions.findExternal(external, remoteAddress, remotePort));
-      counters[Counter.SessionsEvicted]++;
-      return oldest;
-    }
-    // A SYN is searched for again each second: whether reuse is safe depends on its sequence number.
-    remotes.refuseFor(remote, tick, isTcpSyn ? Math.min(waitTicks, 4) : waitTicks);
-    return -1;
-  }
-
-  /**
-   * True if a new SYN may take the place of this closed session (RFC 6191, RFC 7857): the internal side closed first, so that the
-   * server holds no TIME_WAIT; or the timestamp, else the sequence number, is beyond the last one that the server saw.
-   */
-  private isSafeToReuse(at: number, syn: Opening): boolean {
-    const { words } = this.parts.sessions;
-    const flags = words[at + S_COMMIT] >>> 12;
-    if ((words[at + S_COMMIT] & 63) === State.TcpReset) return true;
-    if ((flags & Flag.RemoteClosedFirst) === 0) return true;
-    if ((flags & Flag.HasTimestamps) !== 0 && syn.hasTimestamp)
-      return ((syn.timestamp - words[at + S_TIMESTAMP]) | 0) > 0;
-    return ((syn.sequence - words[at + S_SEQUENCE_OUT]) | 0) > 0;
   }
 }

@@ -13,8 +13,10 @@ import { H_TICK, S_COMMIT } from './arena.ts';
 import { COUNTER_CLASS_NOW, Counter } from './counters.ts';
 import { HOST_ADDRESS, HOST_OTHERS, HOST_OWNED, HOST_SESSIONS, HOST_SHIFT } from './hosts.ts';
 import { hasLimits, hostLimit, NO_REFUSAL, reserveLimit } from './limits.ts';
+import { MakeRoom } from './make-room.ts';
 import { Opening } from './opening.ts';
 import type { TableParts } from './parts.ts';
+import { Pressure } from './pressure.ts';
 import { refusalOf, refuse } from './refusals.ts';
 import { type Restored, restore } from './restore.ts';
 import { SessionLife } from './session-life.ts';
@@ -31,13 +33,14 @@ export class NatTable {
   readonly allocator: Allocator;
   /** The session that is being decided on. */
   readonly opening = new Opening();
-  /** Pressure now, 0 … 3: chooses the timers. */
-  pressureLevel = 0;
+  /** How short things are: chooses the timers. */
+  readonly pressure: Pressure;
   /** Ticks of 250 ms since the epoch of the arena. */
   tick = 0;
   private readonly epochMs: number;
   private readonly sweep: Sweep;
   private readonly life: SessionLife;
+  private readonly room: MakeRoom;
   private secondTick = 0;
   private refusedBefore = 0;
 
@@ -50,8 +53,10 @@ export class NatTable {
     this.life = new SessionLife(parts);
     this.setClock(nowMs);
     const end = (session: number): void => this.end(session);
-    this.sweep = new Sweep(parts.sessions, nowMs, end);
-    this.allocator = new Allocator(parts, end);
+    this.sweep = new Sweep(parts, nowMs, end);
+    this.pressure = new Pressure(parts, policy, nowMs);
+    this.room = new MakeRoom(parts, policy, end);
+    this.allocator = new Allocator(parts, this.room);
     renewUpstream(parts, policy.upstream);
   }
 
@@ -67,7 +72,14 @@ export class NatTable {
   setPolicy(policy: Policy): void {
     this.policy = policy;
     this.parts.filter.profiles = policy.profiles;
+    this.pressure.setPolicy(policy);
+    this.room.setPolicy(policy);
     renewUpstream(this.parts, policy.upstream);
+  }
+
+  /** 0 … 3. */
+  get pressureLevel(): number {
+    return this.pressure.level;
   }
 
   /** Sets the tick from the boot-time clock, in milliseconds. Once per batch. */
@@ -111,7 +123,10 @@ export class NatTable {
     // A refusal by policy is cheap and costs no token: a browser whose QUIC is refused still needs its TCP.
     if (isLimited && first.profile.newPerSecondMax !== 0) hosts.countBegun(host);
     const reserve = reserveLimit(policy, first, sessions.free.length);
-    if (reserve !== NO_REFUSAL) return refuse(this.parts, first, reserve, tick);
+    if (reserve !== NO_REFUSAL) {
+      if (!this.room.inTable(first, tick)) return refuse(this.parts, first, reserve, tick);
+      if (first.hasMapping) first.mapping = mappings.find(internalAddress, internalPort, protocol);
+    }
 
     first.isPeer = (decision & DECISION_PEER) !== 0;
     first.low = low;
@@ -119,6 +134,7 @@ export class NatTable {
     const number = this.allocator.portFor(first, tick);
     if (number < 0) {
       const reason = this.allocator.hostLimited ? Drop.HostSessionLimit : Drop.NoPortLeft;
+      if (reason === Drop.NoPortLeft) this.pressure.refused(remoteAddress, remotePort);
       return refuse(this.parts, first, reason, tick);
     }
     if (upstream !== undefined && !upstream.admits(first, number))
@@ -130,6 +146,7 @@ export class NatTable {
     if (first.remote < 0) return refuse(this.parts, first, Drop.RemoteTableFull, tick);
     if (first.hasMapping) first.mapping = mappings.find(internalAddress, internalPort, protocol);
     const sessionClass = decision & DECISION_CLASS_MASK;
+    this.pressure.made(remotes.sessions(first.remote) + 1);
     return this.life.make(first, number, sessionClass, externalAddress, this.allocator, tick);
   }
 
@@ -148,9 +165,10 @@ export class NatTable {
   /** Sweeps a share of the table in proportion to the time since the last call, and publishes the counts. */
   advance(nowMs: number): void {
     this.setClock(nowMs);
-    this.sweep.advance(nowMs, this.tick, this.policy.timers[this.pressureLevel]);
+    this.sweep.advance(nowMs, this.tick, this.policy, this.pressure.level);
     this.parts.rowBuilder.advance();
     this.parts.upstream?.advance(nowMs, this.tick);
+    this.pressure.advance(nowMs, this.tick);
     this.publish();
   }
 
@@ -167,7 +185,8 @@ export class NatTable {
     counters.set(sessions.byClass, COUNTER_CLASS_NOW);
     counters[Counter.OwnedPortsNow] = ports.ownedTotal;
     counters[Counter.EventsSuppressed] = events.suppressedTotal;
-    counters[Counter.PressureLevel] = this.pressureLevel;
+    counters[Counter.PressureLevel] = this.pressure.level;
+    counters[Counter.UnansweredUncapped] = this.parts.unanswered.uncapped;
     const seconds = (this.tick - this.secondTick) / SECOND_TICKS;
     if (seconds >= 0 && seconds < 1) return;
     const refused = counters[Counter.SessionsRefused];

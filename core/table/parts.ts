@@ -11,6 +11,7 @@ import type { RandomSource } from './random.ts';
 import { Remotes } from './remotes.ts';
 import { RowBuilder } from './row-builder.ts';
 import { Sessions } from './sessions.ts';
+import { Unanswered } from './unanswered.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface TableParts {
@@ -24,6 +25,7 @@ export interface TableParts {
   filter: Filter;
   events: Events;
   rowBuilder: RowBuilder;
+  unanswered: Unanswered;
   counters: Float64Array;
   random: RandomSource;
   /** Where another NAT stands above. */
@@ -58,6 +60,7 @@ export function makeParts(arena: Arena, set: PortSet, random: RandomSource): Tab
     filter: new Filter(mappings, permits),
     events: new Events(arena.events),
     rowBuilder: new RowBuilder(sessions, remotes, set),
+    unanswered: new Unanswered(sessions, mappings, seed),
     counters: arena.counters,
     random,
     upstream: undefined,

@@ -9,7 +9,7 @@
  * The commit word is written last when a session is made and cleared first when it ends, so a process that dies in between leaves
  * either a whole session or none.
  */
-import { Flag, STATE_NAMES } from '../state.ts';
+import { Flag, STATE_NAMES, State } from '../state.ts';
 import { addressDelta, fold, wordDelta } from '../wire/checksum.ts';
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import {
@@ -26,8 +26,10 @@ import {
   S_DELTAS,
   S_EXTERNAL,
   S_INTERNAL_ADDRESS,
+  S_LAST_INBOUND,
   S_LAST_SEEN,
   S_MAPPING,
+  S_PACKETS_IN,
   S_PORTS,
   S_REMOTE,
   S_REMOTE_ADDRESS,
@@ -74,6 +76,7 @@ function forgetCounts(parts: TableParts): void {
   remotes.index.clear();
   remotes.clearRows();
   permits.clear();
+  parts.unanswered.clear();
   ports.reset();
   hosts.rebuild();
   for (let record = 0; record < sessions.capacity; record++) {
@@ -115,6 +118,11 @@ function adopt(parts: TableParts, session: number, at: number, tick: number): bo
   ports.addSession(ports.group((external >>> 8) & 0xff, external & 0xff), number);
   writeDeltas(parts, at);
   if (words[at + S_LAST_SEEN] - tick > 0) words[at + S_LAST_SEEN] = tick;
+  // Of what is unanswered these lead through a list that the next sweep makes anew (unanswered.ts).
+  if ((words[at + S_COMMIT] & 63) === State.Unanswered) {
+    words[at + S_PACKETS_IN] = 0;
+    words[at + S_LAST_INBOUND] = 0;
+  }
   sessions.link(session);
   return true;
 }

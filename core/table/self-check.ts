@@ -42,7 +42,8 @@ export function selfCheck(parts: TableParts): string[] {
   check.hosts();
   check.freeLists();
   check.permits();
-  return [...check.problems, ...(parts.upstream?.selfCheck() ?? [])];
+  const { unanswered, upstream } = parts;
+  return [...check.problems, ...unanswered.selfCheck(), ...(upstream?.selfCheck() ?? [])];
 }
 
 class Check {
@@ -231,10 +232,6 @@ class Check {
           `${hosts.words[at + HOST_SESSIONS]} sessions; it has ${counts[host]}, ${owned[host]}, ${this.hostSessions[host]}`,
       );
     }
-  }
-
-  unanswered(): void {
-    for (const problem of this.parts.unanswered.selfCheck()) this.expect(false, problem);
   }
 
   /** Permits are the sessions with the flag, by owner and remote address. */

@@ -116,6 +116,7 @@ export class SessionLife {
   end(session: number, tick: number): void {
     const { sessions, mappings, remotes, ports, permits, hosts, rowBuilder, counters } = this.parts;
     const { words } = sessions;
+    this.parts.unanswered.leave(session);
     const at = session << SESSION_SHIFT;
     const external = words[at + S_EXTERNAL];
     const mapping = words[at + S_MAPPING];

@@ -8,25 +8,36 @@
  * anyway is enough: as many answers as queries, and the last packet was an answer. A retry makes the queries more again; an answer
  * that comes twice makes the answers more, so a query after it counts as unanswered until something comes in. Several queries may
  * share a socket.
+ *
+ * UDP sessions that stayed unanswered for more than 3 s are counted on the way, by host and remote address; where they are too many
+ * the oldest gives way (unanswered.ts).
  */
+import type { Policy } from '../policy.ts';
 import {
   CLASS_MASK,
   Class,
   COMMIT_CLASS_SHIFT,
+  COMMIT_PROFILE_SHIFT,
   STATES_MAX,
   State,
   TICKS_PER_SECOND,
   TIMER_MASK,
 } from '../state.ts';
+import { PROTOCOL_UDP } from '../wire/ipv4.ts';
 import {
   S_COMMIT,
+  S_CREATED,
+  S_EXTERNAL,
   S_LAST_INBOUND,
   S_LAST_SEEN,
   S_OVERRIDE,
   S_PACKETS_IN,
   S_PACKETS_OUT,
 } from './arena.ts';
-import { SESSION_SHIFT, type Sessions } from './sessions.ts';
+import { Counter } from './counters.ts';
+import type { TableParts } from './parts.ts';
+import { SESSION_SHIFT } from './sessions.ts';
+import { UNANSWERED_TICKS } from './unanswered.ts';
 
 /** The whole table is swept once in this time. */
 const SWEEP_MS = 1000;
@@ -39,31 +50,32 @@ const DNS_ANSWERED = (Class.Dns << COMMIT_CLASS_SHIFT) | State.Answered;
 const CLASS_AND_STATE = (CLASS_MASK << COMMIT_CLASS_SHIFT) | (STATES_MAX - 1);
 
 export class Sweep {
-  private readonly sessions: Sessions;
+  private readonly parts: TableParts;
   private readonly end: (session: number) => void;
   private sweptMs: number;
   private cursor = 0;
 
   /** @param end ends a session and gives back what it held */
-  constructor(sessions: Sessions, nowMs: number, end: (session: number) => void) {
-    this.sessions = sessions;
+  constructor(parts: TableParts, nowMs: number, end: (session: number) => void) {
+    this.parts = parts;
     this.sweptMs = nowMs;
     this.end = end;
   }
 
-  /** Visits a share of the table in proportion to the time since the last call. @param timers ticks by profile, class and state */
-  advance(nowMs: number, tick: number, timers: Int32Array): void {
-    const { capacity } = this.sessions;
+  /** Visits a share of the table in proportion to the time since the last call. @param level of pressure, which chooses the timers */
+  advance(nowMs: number, tick: number, policy: Policy, level: number): void {
+    const { capacity } = this.parts.sessions;
     // A clock that was set back must not stop the sweep until it has caught up.
     if (nowMs < this.sweptMs) this.sweptMs = nowMs;
     const due = Math.floor((capacity * (nowMs - this.sweptMs)) / SWEEP_MS);
     if (due < 1) return;
     this.sweptMs = nowMs;
-    this.visit(Math.min(due, capacity, SWEEP_RECORDS_MAX), tick, timers);
+    this.visit(Math.min(due, capacity, SWEEP_RECORDS_MAX), tick, policy, level);
   }
 
-  private visit(records: number, tick: number, timers: Int32Array): void {
-    const { words, capacity } = this.sessions;
+  private visit(records: number, tick: number, policy: Policy, level: number): void {
+    const { words, capacity } = this.parts.sessions;
+    const timers = policy.timers[level];
     let session = this.cursor;
     for (let i = 0; i < records; i++) {
       const at = session << SESSION_SHIFT;
@@ -72,13 +84,33 @@ export class Sweep {
         const override = words[at + S_OVERRIDE] >>> 16;
         const limit = override !== 0 ? override : timers[commit & TIMER_MASK];
         const idle = tick - words[at + S_LAST_SEEN];
-        if (idle > limit) this.end(session);
-        else if (idle > DNS_END_TICKS && isDnsDone(words, at, commit)) this.end(session);
+        if (idle > limit) {
+          if (level > 0 && override === 0 && idle <= policy.timers[0][commit & TIMER_MASK])
+            this.parts.counters[Counter.EndedByPressure]++;
+          this.end(session);
+        } else if (idle > DNS_END_TICKS && isDnsDone(words, at, commit)) this.end(session);
         else if (idle < 0) words[at + S_LAST_SEEN] = tick;
+        else if (
+          (commit & 63) === State.Unanswered &&
+          tick - words[at + S_CREATED] > UNANSWERED_TICKS &&
+          (words[at + S_EXTERNAL] & 0xff) === PROTOCOL_UDP
+        )
+          this.countUnanswered(session, commit, policy);
       }
       session = session + 1 === capacity ? 0 : session + 1;
     }
     this.cursor = session;
+  }
+
+  /** Lets the oldest of the session's host and remote address give way, if they are too many. */
+  private countUnanswered(session: number, commit: number, { profiles }: Policy): void {
+    const profile = profiles[(commit >>> COMMIT_PROFILE_SHIFT) & 3] ?? profiles[0];
+    if (profile.unansweredPerRemoteMax === 0) return;
+    const { unanswered, counters } = this.parts;
+    const oldest = unanswered.visit(session, profile.unansweredPerRemoteMax);
+    if (oldest < 0) return;
+    counters[Counter.UnansweredGaveWay]++;
+    this.end(oldest);
   }
 }
 

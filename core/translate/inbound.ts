@@ -81,11 +81,14 @@ export function inbound(
     clampSyn(ctx, l4, virtioFlags);
     trackInbound(words, s, bytes, l4, l4Bytes);
   } else {
+    const commit = words[s + S_COMMIT];
+    if ((commit & 63) === State.Unanswered) {
+      // Before the first packet is counted: the list of unanswered sessions leads through these words.
+      ctx.parts.unanswered.leave(session);
+      words[s + S_COMMIT] = (commit & ~63) | State.Answered | (Flag.Answered << 12);
+    }
     words[s + S_PACKETS_IN]++;
     words[s + S_LAST_INBOUND] = tick;
-    const commit = words[s + S_COMMIT];
-    if ((commit & 63) === State.Unanswered)
-      words[s + S_COMMIT] = (commit & ~63) | State.Answered | (Flag.Answered << 12);
   }
 
   const deltas = words[s + S_DELTAS];
