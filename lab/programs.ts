@@ -27,6 +27,8 @@ export const DEBIAN_PACKAGES: Record<string, string> = {
   dig: 'bind9-dnsutils',
   turnserver: 'coturn',
   stun: 'stun-client',
+  chromium: 'chromium',
+  caddy: 'caddy',
   setpriv: 'util-linux',
   taskset: 'util-linux',
   slirp4netns: 'slirp4netns',
