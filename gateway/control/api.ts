@@ -117,6 +117,8 @@ export interface Status {
   /** 0 … 3: how short things are, and so how soon idle sessions end. Absent in the answer of a border relay, as are the two below. */
   pressure?: {
     level: number;
+    /** "sessions", "owned-ports", "destinations" or "upstream"; absent at level 0. */
+    cause?: string;
     changes: number;
     endedSooner: number;
     /** Sessions ended to make room: unanswered ones, and those of whoever held most. */
@@ -124,6 +126,16 @@ export interface Status {
     evictedFromHeaviest: number;
     /** Unanswered sessions that gave way to a newer one of the same host towards the same address. */
     unansweredGaveWay: number;
+    /** How full each is by which pressure is measured, 0 … 1. */
+    fill: Record<'sessions' | 'owned-ports' | 'destinations' | 'upstream', number>;
+    /** What happened while each of the levels 0 to 3 was in force, since the start. */
+    levels: {
+      seconds: number;
+      endedSooner: number;
+      evicted: number;
+      quicRejected: number;
+      refused: number;
+    }[];
   };
   /** Sessions by class. */
   classes?: Record<string, { now: number; created: number }>;

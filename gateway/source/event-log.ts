@@ -7,17 +7,10 @@ import { PROTOCOL_NAMES, protocolIndexOf } from '../../core/table/protocols.ts';
 import { DROP_MEANING } from '../../core/verdict.ts';
 import { formatIpv4 } from '../../core/wire/ipv4.ts';
 import type { EventItem } from '../control/api.ts';
+import { PRESSURE_CAUSES } from './why-facts.ts';
+import { causeSentence } from './why-words.ts';
 
 const SUPPRESSED_MASK = 0xffffff;
-
-/** By the number in the event. */
-const PRESSURE_CAUSES: readonly string[] = [
-  'something fills up',
-  'the session table fills up',
-  'most ports have an owner',
-  'ports towards some destinations are used up',
-  'the table of the NAT above fills up',
-];
 
 /** An event as the ring has it. */
 export interface RawEvent {
@@ -135,7 +128,7 @@ export class EventLog {
       case Event.PressureChanged:
         return detail >> 8 === 0
           ? 'pressure is over: there is room again'
-          : `pressure is at level ${detail >> 8} of 3: ${PRESSURE_CAUSES[detail & 0xff] ?? 'something fills up'}`;
+          : `pressure is at level ${detail >> 8} of 3: ${causeSentence(PRESSURE_CAUSES[detail & 0xff])}`;
       default:
         return who;
     }

@@ -1,13 +1,24 @@
 /** The answer to "how are you": made from what the gateway knows at that moment, also while it starts or stops. */
 import { CLASS_NAMES } from '../../core/state.ts';
 import { type Arena, arenaBytes, HOST_WORDS } from '../../core/table/arena.ts';
-import { COUNTER_CLASS_CREATED, COUNTER_CLASS_NOW, Counter } from '../../core/table/counters.ts';
+import {
+  COUNTER_CLASS_CREATED,
+  COUNTER_CLASS_NOW,
+  COUNTER_PRESSURE_CAUSE,
+  COUNTER_PRESSURE_FILL,
+  COUNTER_PRESSURE_RECORD,
+  Counter,
+  PRESSURE_RECORD_WORDS,
+  PressureRecord,
+} from '../../core/table/counters.ts';
+import { PRESSURE_LEVELS, PressureCause } from '../../core/table/pressure.ts';
 import type { HostResult } from '../../tun/host/index.ts';
 import type { DerivedLine } from '../config/line.ts';
 import { formatRange } from '../config/ports.ts';
 import type { PortfoldConfig, WanConfig } from '../config/types.ts';
 import type { LineStatus, Status } from '../control/api.ts';
 import type { ArenaSource } from './arena-source.ts';
+import { PRESSURE_CAUSES } from './why-facts.ts';
 
 export interface StatusFacts {
   version: string;
@@ -77,14 +88,7 @@ export function describeStatus(facts: StatusFacts): Status {
       residentBytes: process.memoryUsage.rss(),
       arenaBytes: arena ? arenaBytes(arena.shape) : 0,
     },
-    pressure: {
-      level: count(Counter.PressureLevel),
-      changes: count(Counter.PressureChanges),
-      endedSooner: count(Counter.EndedByPressure),
-      evictedUnanswered: count(Counter.SessionsEvicted),
-      evictedFromHeaviest: count(Counter.EvictedFromHeaviest),
-      unansweredGaveWay: count(Counter.UnansweredGaveWay),
-    },
+    pressure: describePressure(count),
     classes: Object.fromEntries(
       CLASS_NAMES.map((name, i) => [
         name,
@@ -100,6 +104,36 @@ export function describeStatus(facts: StatusFacts): Status {
           },
         }
       : {}),
+  };
+}
+
+function describePressure(count: (index: number) => number): NonNullable<Status['pressure']> {
+  const cause = PRESSURE_CAUSES[count(COUNTER_PRESSURE_CAUSE)];
+  const fill = (number: number): number => count(COUNTER_PRESSURE_FILL + number) / 256;
+  return {
+    level: count(Counter.PressureLevel),
+    ...(cause === undefined ? {} : { cause }),
+    changes: count(Counter.PressureChanges),
+    endedSooner: count(Counter.EndedByPressure),
+    evictedUnanswered: count(Counter.SessionsEvicted),
+    evictedFromHeaviest: count(Counter.EvictedFromHeaviest),
+    unansweredGaveWay: count(Counter.UnansweredGaveWay),
+    fill: {
+      sessions: fill(PressureCause.Table),
+      'owned-ports': fill(PressureCause.OwnedPorts),
+      destinations: fill(PressureCause.Destinations),
+      upstream: fill(PressureCause.Upstream),
+    },
+    levels: Array.from({ length: PRESSURE_LEVELS }, (_, level) => {
+      const at = COUNTER_PRESSURE_RECORD + level * PRESSURE_RECORD_WORDS;
+      return {
+        seconds: count(at + PressureRecord.Seconds),
+        endedSooner: count(at + PressureRecord.EndedSooner),
+        evicted: count(at + PressureRecord.Evicted),
+        quicRejected: count(at + PressureRecord.QuicRejected),
+        refused: count(at + PressureRecord.Refused),
+      };
+    }),
   };
 }
 

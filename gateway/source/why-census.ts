@@ -226,6 +226,7 @@ class Counting {
     return {
       ...placeOf(this.arena, remote),
       sessions: this.byRemote[slot].reduce((sum, count) => sum + count, 0),
+      hostCount: this.hostsOfRemote[slot].size,
       hosts: topOf(this.hostsOfRemote[slot]).map(([host, sessions]) => ({
         address: addressOf(this.arena, host),
         sessions,

@@ -59,6 +59,8 @@ export interface RemoteFacts {
   address: string;
   port: number;
   sessions: number;
+  /** Hosts that have one, and those of them that have most. */
+  hostCount: number;
   hosts: HostShare[];
   classes: ClassCount[];
 }
@@ -109,6 +111,15 @@ export interface FillFacts {
 }
 
 export type PressureCause = 'sessions' | 'owned-ports' | 'destinations' | 'upstream';
+
+/** By the number that the datapath has for it (core/table/pressure.ts). */
+export const PRESSURE_CAUSES: readonly (PressureCause | undefined)[] = [
+  undefined,
+  'sessions',
+  'owned-ports',
+  'destinations',
+  'upstream',
+];
 
 export interface WhyFacts {
   nowMs: number;

@@ -49,29 +49,49 @@ export function queueFull(facts: WhyFacts): Finding[] {
   ];
 }
 
-/** Every port is taken towards one remote endpoint, or nearly. */
+/** Every port is taken towards one remote endpoint, or nearly. Those that refuse nothing yet are one finding together. */
 export function portsTowards(facts: WhyFacts): Finding[] {
   const refusal = refusalOf(facts, 'NoPortLeft');
-  const refused = new Map<string, Refused>();
+  const refused = refusedPlaces(refusal).filter(({ place }) => !isSpent(facts, place));
+  const findings = refused
+    .sort((a, b) => b.lastMs - a.lastMs || b.told - a.told)
+    .slice(0, ALIKE_MAX)
+    .map((one) => towards(facts, one, refusal, refused.length === 1));
+
+  const isRefused = new Set(refused.map(({ place }) => keyOf(place)));
+  const high = facts.remotes.filter(
+    (remote) => remote.sessions >= HIGH_SHARE * facts.portCount && !isRefused.has(keyOf(remote)),
+  );
+  if (high.length === 0) return findings;
+  const [first] = high;
+  return [
+    ...findings,
+    finding('ports-towards', 'tight', {
+      hosts: first.hosts.slice(0, NAMED_MAX).map(hostOf),
+      destinations: high.map(destinationOf),
+      classes: classesOf(first.classes),
+      numbers: {
+        sessions: first.sessions,
+        ports: facts.portCount,
+        hosts: first.hostCount,
+        destinations: high.length,
+      },
+    }),
+  ];
+}
+
+/** Destinations towards which no port was left, by what events told. */
+function refusedPlaces(refusal: RefusalFacts | undefined): Refused[] {
+  const places = new Map<string, Refused>();
   for (const host of refusal?.hosts ?? [])
     for (const place of host.destinations) {
-      const key = keyOf(place);
-      const known = refused.get(key) ?? { place, told: 0, lastMs: 0, hosts: [] };
+      const known = places.get(keyOf(place)) ?? { place, told: 0, lastMs: 0, hosts: [] };
       known.told += place.told;
       known.lastMs = Math.max(known.lastMs, place.lastMs);
       known.hosts.push({ address: host.address, refused: place.told });
-      refused.set(key, known);
+      places.set(keyOf(place), known);
     }
-  const full = facts.remotes.filter((remote) => remote.sessions >= HIGH_SHARE * facts.portCount);
-  for (const remote of full)
-    if (!refused.has(keyOf(remote)))
-      refused.set(keyOf(remote), { place: remote, told: 0, lastMs: 0, hosts: [] });
-
-  return [...refused.values()]
-    .filter(({ place }) => !isSpent(facts, place))
-    .sort((a, b) => b.lastMs - a.lastMs || b.told - a.told)
-    .slice(0, ALIKE_MAX)
-    .map((one) => towards(facts, one, refusal, refused.size === 1));
+  return [...places.values()];
 }
 
 interface Refused {
@@ -92,20 +112,21 @@ function towards(
   const isHigh = sessions >= HIGH_SHARE * facts.portCount;
   const isNow = facts.nowMs - lastMs < NOW_MS;
   const severity = isNow ? 'short' : isHigh ? 'tight' : 'notice';
-  const isTold = told > 0 && refusal !== undefined;
   // Whose sessions are in the way, then who is refused: often not the same.
   const holders = remote?.hosts.slice(0, NAMED_MAX).map(hostOf) ?? [];
   const victims = hosts.filter(({ address }) => !holders.some((one) => one.address === address));
   return finding('ports-towards', severity, {
-    ...(isTold ? { since: iso(refusal.sinceMs) } : {}),
-    ...(isTold && !isNow ? { until: iso(lastMs) } : {}),
+    since: iso(refusal?.sinceMs ?? lastMs),
+    ...(isNow ? {} : { until: iso(lastMs) }),
     hosts: [...holders, ...victims.sort((a, b) => (b.refused ?? 0) - (a.refused ?? 0))],
-    destinations: [{ ...endpoint(place), sessions, ...(told > 0 ? { refused: told } : {}) }],
+    destinations: [{ ...endpoint(place), sessions, refused: told }],
     classes: classesOf(remote?.classes ?? []),
     numbers: {
       sessions,
       ports: facts.portCount,
-      ...(isTold ? (isOnly ? counts(refusal) : { count: told }) : {}),
+      hosts: remote?.hostCount ?? 0,
+      destinations: 1,
+      ...(isOnly && refusal !== undefined ? counts(refusal) : { count: told }),
     },
   });
 }

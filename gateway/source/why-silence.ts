@@ -2,7 +2,7 @@
  * Dead destinations: which host sends UDP to which address, and nothing there answers.
  *
  *   first pass    unanswered sessions older than three seconds, by host and remote address
- *   second pass   of the pairs with several: is any session answered, which ports, since when
+ *   second pass   of the pairs with several: is any session answered, which ports, since when; now of all ages
  *
  * One answer from the address, to whatever port of the host, and the pair is not silent. What came from outside is not looked at.
  */
@@ -104,7 +104,7 @@ export class SilentPairs {
     const packets = sessions[at + S_PACKETS_OUT];
     if (!isSame(sessions, at, commit)) return;
     if ((commit & 63) === State.Answered) pair.isAnswered = true;
-    if (!this.isSilent(at, commit)) return;
+    if ((commit & 63) !== State.Unanswered) return;
     pair.sessions++;
     pair.packets += packets;
     pair.oldest = Math.min(pair.oldest, created);

@@ -35,10 +35,11 @@ export function summaryOf(findings: readonly (Finding & Words)[], facts: WhyFact
     ...new Set(findings.filter((one) => one.severity === severity).map(({ title }) => title)),
   ];
   const [short, tight, noted] = [titles('short'), titles('tight'), titles('notice')];
-  const also = noted.length === 0 ? '' : ` Worth knowing: ${list(noted)}.`;
+  const also = noted.length === 0 ? '' : ` Worth knowing: ${noted.join('; ')}.`;
   if (short.length > 0)
-    return `Short: ${list(short)}.${tight.length > 0 ? ` Nearly used up: ${list(tight)}.` : ''}${also}`;
-  if (tight.length > 0) return `Nothing is refused, but nearly used up: ${list(tight)}.${also}`;
+    return `Short: ${short.join('; ')}.${tight.length > 0 ? ` Nearly used up: ${tight.join('; ')}.` : ''}${also}`;
+  if (tight.length > 0)
+    return `Nothing is refused, but nearly used up: ${tight.join('; ')}.${also}`;
   const [busiest] = facts.remotes;
   const ports =
     busiest === undefined
@@ -66,27 +67,27 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
   }),
 
   'ports-towards': (one, clock) => {
-    const [to] = one.destinations;
-    const { sessions, ports } = one.numbers;
-    const isFull = one.severity !== 'notice';
+    const [to, ...others] = one.destinations;
+    const { sessions, ports, hosts } = one.numbers;
+    const holders = one.hosts.filter((host) => host.sessions !== undefined);
+    const victims = one.hosts.filter((host) => host.refused !== undefined);
     const taken =
-      sessions >= ports
-        ? `All ${number(ports)} external ports are taken towards ${place(to)}`
-        : `${number(sessions)} of ${number(ports)} external ports are taken towards ${place(to)}`;
+      sessions >= ports ? `All ${number(ports)}` : `${number(sessions)} of ${number(ports)}`;
     const refused =
       one.numbers.count === undefined
         ? '; nothing is refused yet'
         : `; ${howMany(one, clock, 'new session', 'refused')}`;
-    const holders = one.hosts.filter((host) => host.sessions !== undefined);
-    const victims = one.hosts.filter((host) => host.refused !== undefined);
     return {
-      title: `ports towards ${place(to)}`,
+      title: `ports towards ${place(to)}${others.length > 0 ? ` and ${number(others.length)} more` : ''}`,
       text:
-        `${taken}${refused}.` +
-        lead(' They are held by ', holders.map(withSessions)) +
-        lead(' and are ', one.classes.map(withCount), '') +
+        `${taken} external ports are taken towards ${place(to)}${refused}.` +
+        lead(' Nearly as many towards ', others.slice(0, 3).map(place)) +
+        (hosts > 1
+          ? ` ${number(hosts)} hosts hold them${lead(', most ', holders.slice(0, 3).map(withSessions), '')}.`
+          : lead(' They are held by ', holders.map(withSessions))) +
+        lead(' They are ', one.classes.map(withCount)) +
         lead(' Refused was ', victims.slice(0, 3).map(address)) +
-        (isFull ? ' Other destinations are not affected.' : ''),
+        ' Other destinations are not affected.',
       advice: adviceTowards(one, holders, sessions),
     };
   },
@@ -181,7 +182,10 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
     const to = addressesWithPorts(one.destinations);
     const who = host === undefined ? 'Somebody in the LAN' : host.address;
     return {
-      title: to === '' ? 'private destinations' : `${who} to ${to}, which is private`,
+      title:
+        to === ''
+          ? 'private destinations'
+          : `${who} seeks the private ${one.destinations[0].address}`,
       text:
         `${who} sends to ${to === '' ? 'a private address' : to}. That is a private address, which no network here holds and no ` +
         `public line leads to: ${howMany(one, clock, 'packet', 'refused')}. It takes no external port and hurts nobody else.`,
@@ -211,9 +215,12 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
   pressure: (one, clock) => ({
     title: `pressure, level ${one.numbers.level} of 3`,
     text:
-      `Pressure is at level ${one.numbers.level} of 3${when(one, clock)}${causeWords(one.reason)}: idle sessions end sooner than ` +
-      `else. ${number(one.numbers.endedSooner)} sessions have ended sooner for it, and ${number(one.numbers.evicted)} of whoever held ` +
-      'most were ended to make room.',
+      `Pressure is at level ${one.numbers.level} of 3${when(one, clock)}: ` +
+      `${causeSentence(one.reason)}. So idle sessions end sooner than otherwise` +
+      `${one.numbers.endedSooner > 0 ? `, ${number(one.numbers.endedSooner)} until now` : ''}` +
+      (one.numbers.evicted > 0
+        ? `, and ${plural(one.numbers.evicted, 'session')} of whoever held most ${one.numbers.evicted === 1 ? 'was' : 'were'} ended to make room.`
+        : '.'),
     advice: 'It falls back by itself when there is room again.',
   }),
 };
@@ -234,8 +241,9 @@ const CAUSES: Record<string, string> = {
   upstream: 'the table of the NAT above fills up',
 };
 
-const causeWords = (cause: string | undefined): string =>
-  cause === undefined ? '' : `, since ${CAUSES[cause] ?? cause}`;
+/** What pressure comes from. */
+export const causeSentence = (cause: string | undefined): string =>
+  CAUSES[cause ?? ''] ?? 'something fills up';
 
 function adviceTowards(one: Finding, holders: readonly WhyHost[], sessions: number): string {
   const [to] = one.destinations;
@@ -306,11 +314,11 @@ function silentWords(one: Finding, clock: Clock): Words {
   const what = isScan ? 'tries' : isDns ? 'asks the name server' : 'sends UDP to';
   const isEachNew = packets <= 1.5 * sessions && sourcePorts >= 0.75 * sessions;
   return {
-    title: `${host.address} to ${to}, which does not answer`,
+    title: `${host.address} gets no answer from ${to}`,
     text:
       `${host.address} ${what} ${where}, and nothing there has answered${when(one, clock)}.` +
       (isEachNew && !isScan
-        ? ' Nearly each packet comes from a new source port, and so would take a port.'
+        ? ' Nearly each packet comes from a new source port, and would take a port of its own for minutes.'
         : '') +
       ` It holds ${number(externalPorts)} of ${plural(ports, 'external port')} now` +
       (gaveWay === undefined
@@ -338,7 +346,7 @@ export function hostWords(host: Omit<WhyHostReport, 'text'>, clock: Clock): stri
   ].filter((text) => text !== '');
   return (
     `${host.address}${host.lan === '' ? '' : ` (LAN ${host.lan})`} holds ${plural(host.sessions ?? 0, 'session')}, at most ` +
-    `${number(host.sessionsPeak)} so far, and owns ${plural(host.ports ?? 0, 'port')}.` +
+    `${number(host.sessionsPeak)} so far${host.ports ? `, and owns ${plural(host.ports, 'port')}` : ''}.` +
     lead(' They are ', host.classes.map(withCount)) +
     lead(
       ' Most go to ',
@@ -356,9 +364,10 @@ export function hostWords(host: Omit<WhyHostReport, 'text'>, clock: Clock): stri
   );
 }
 
+/** By the name that `portfold drops` has for it. */
 const refusalWords = (one: WhyHostReport['refusals'][number], clock: Clock): string =>
-  `${one.reason} since ${clock(new Date(one.since))}` +
-  lead(' to ', one.destinations.slice(0, 2).map(place), '');
+  `${one.reason} (since ${clock(new Date(one.since))}` +
+  `${lead(', to ', one.destinations.slice(0, 2).map(place), '')})`;
 
 // ---- pieces of sentences
 
@@ -406,8 +415,14 @@ const CLASS_NAMES: Record<string, string> = {
 
 const className = (name: string): string => CLASS_NAMES[name] ?? name;
 
-const withCount = ({ class: name, state, count }: WhyClass): string =>
-  `${number(count)} ${className(name)}${state === undefined || state === 'answered' || state === 'established' ? '' : `, ${state}`}`;
+const STATE_WORDS: Record<string, string> = {
+  answered: '',
+  established: '',
+  unanswered: ' without an answer',
+};
+
+const withCount = ({ class: name, state = '', count }: WhyClass): string =>
+  `${number(count)} ${className(name)}${STATE_WORDS[state] ?? ` (${state})`}`;
 
 /** "QUIC (61 %)", of what is named. */
 function sharesOf(classes: readonly WhyClass[]): string[] {

@@ -9,7 +9,7 @@
  * All of it runs in the control thread, and the packet path pays nothing. Questions that come while one is answered get that answer.
  */
 import { type Arena, HOST_WORDS } from '../../core/table/arena.ts';
-import { Counter } from '../../core/table/counters.ts';
+import { COUNTER_PRESSURE_CAUSE, Counter } from '../../core/table/counters.ts';
 import { Event } from '../../core/table/events.ts';
 import { DROP_MEANING } from '../../core/verdict.ts';
 import type { WhyAnswer, WhyHostReport } from '../control/api.ts';
@@ -18,7 +18,13 @@ import type { ArenaSource } from './arena-source.ts';
 import type { RawEvent } from './event-log.ts';
 import { analyse, concerning } from './why-analysis.ts';
 import { type Census, takeCensus } from './why-census.ts';
-import type { FillFacts, HostFacts, PressureCause, SilentFacts, WhyFacts } from './why-facts.ts';
+import {
+  type FillFacts,
+  type HostFacts,
+  PRESSURE_CAUSES,
+  type SilentFacts,
+  type WhyFacts,
+} from './why-facts.ts';
 import { HIGH_SHARE, hostOf, NAMED_MAX, UPSTREAM_HIGH_SHARE } from './why-finding.ts';
 import { SAMPLE_MILLISECONDS, STREAK_QUIET_MS, WhyHistory } from './why-history.ts';
 import { RefusalTally } from './why-refusals.ts';
@@ -48,14 +54,6 @@ const SILENT_PAIRS_MAX = 1_024;
 const USERS = 3;
 /** Peers that found no port, kept apart from the reasons of refusals. */
 const PEERS = -1;
-const CAUSES: readonly (PressureCause | undefined)[] = [
-  undefined,
-  'sessions',
-  'owned-ports',
-  'destinations',
-  'upstream',
-];
-
 export class Why {
   private readonly options: WhyOptions;
   private readonly clock: () => number;
@@ -65,7 +63,8 @@ export class Why {
   private readonly startedMs: number;
   private silenceMs = 0;
   private gaveWayBefore = 0;
-  private pressure: { cause?: PressureCause; sinceMs: number } | undefined;
+  /** When pressure began, as an event told. */
+  private pressureSinceMs: number | undefined;
   private timer: NodeJS.Timeout | undefined;
   private readonly answers = new Map<string, Promise<WhyAnswer>>();
 
@@ -93,20 +92,11 @@ export class Why {
   hear(event: RawEvent): void {
     const { kind, timeMs, internalAddress, remoteAddress, remotePort, protocol, detail } = event;
     if (kind === Event.PressureChanged) {
-      this.hearPressure(detail >> 8, CAUSES[detail & 0xff], timeMs);
+      this.pressureSinceMs = detail >> 8 === 0 ? undefined : (this.pressureSinceMs ?? timeMs);
       return;
     }
     const reason = kind === Event.PeerWithoutPort ? PEERS : detail;
     this.tally.note(reason, timeMs, internalAddress, remoteAddress, remotePort, protocol);
-  }
-
-  private hearPressure(level: number, cause: PressureCause | undefined, timeMs: number): void {
-    if (level === 0) this.pressure = undefined;
-    else
-      this.pressure = {
-        ...(cause === undefined ? {} : { cause }),
-        sinceMs: this.pressure?.sinceMs ?? timeMs,
-      };
   }
 
   /** What is done every five seconds. */
@@ -114,6 +104,7 @@ export class Why {
     const now = this.clock();
     this.history.sample(now);
     this.fills(now);
+    this.pressureNow(now);
     const gaveWay = this.count(Counter.UnansweredGaveWay);
     const isBusy = gaveWay > this.gaveWayBefore;
     const pause = isBusy ? SILENCE_BUSY_MILLISECONDS : SILENCE_MILLISECONDS;
@@ -184,7 +175,6 @@ export class Why {
     const { history, tally } = this;
     const { degraded } = this.options.view();
     const peers = history.peersWithoutPort;
-    const level = this.count(Counter.PressureLevel);
     const asked = host === undefined ? undefined : formatAddress(host);
     const facts: WhyFacts = {
       nowMs: now,
@@ -200,7 +190,7 @@ export class Why {
         const streak = history.refusals(index);
         return streak === undefined ? [] : [{ reason, ...streak, hosts: tally.hosts(index, now) }];
       }),
-      pressure: level === 0 ? { level } : { level, ...this.pressureSince(now) },
+      pressure: this.pressureNow(now),
       recentSeconds: history.recentSeconds(now),
       createdByClass: history.createdByClass(),
     };
@@ -250,9 +240,17 @@ export class Why {
     };
   }
 
-  private pressureSince(now: number): { cause?: PressureCause; sinceMs?: number } {
-    const since = this.history.since('pressure', true, now);
-    return this.pressure ?? (since === undefined ? {} : { sinceMs: since });
+  private pressureNow(now: number): WhyFacts['pressure'] {
+    const level = this.count(Counter.PressureLevel);
+    const since = this.history.since('pressure', level > 0, now);
+    if (level === 0) return { level };
+    const cause = PRESSURE_CAUSES[this.count(COUNTER_PRESSURE_CAUSE)];
+    const sinceMs = this.pressureSinceMs ?? since;
+    return {
+      level,
+      ...(cause === undefined ? {} : { cause }),
+      ...(sinceMs === undefined ? {} : { sinceMs }),
+    };
   }
 
   /** Notes since when each pair is silent, and says it in what it returns. */
