@@ -31,7 +31,7 @@ import { Datapath } from './datapath/datapath.ts';
 import { GatewayError } from './errors.ts';
 import { engineLans, engineLine, hostLine, lineMtu, resolveWan } from './line.ts';
 import type { Logger } from './log.ts';
-import { policyPlan } from './policy-plan.ts';
+import { type ProfileNumbers, policyPlan, profileNumbers } from './policy-plan.ts';
 import { type Change, changesBetween } from './reload.ts';
 import { type OpenedArena, openArena, takeLock } from './runtime.ts';
 import { ArenaSource } from './source/arena-source.ts';
@@ -88,6 +88,8 @@ export class Gateway implements ControlSource {
   private degraded: string | undefined;
   private readonly pace = new RepairPace();
   private readonly losses: TunLosses;
+  /** Profiles of the LANs that have a policy of their own. */
+  private profiles: ProfileNumbers;
   /** Reloads and passes over the host, one after the other. */
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -95,6 +97,7 @@ export class Gateway implements ControlSource {
     this.options = { ...options };
     this.wan = options.config.wans[0];
     this.losses = new TunLosses(options.config.gateway.tun);
+    this.profiles = profileNumbers(options.config, new Map());
   }
 
   /** Starts everything, or throws after undoing what was done. What a predecessor left stays for the next start. */
@@ -229,6 +232,7 @@ export class Gateway implements ControlSource {
       if (!host.warnings?.includes(warning)) options.logger.warn(warning);
     this.host = { ...host, lanNetworks: nextHost.lanNetworks, warnings: nextHost.warnings };
     this.source = this.viewOf(arena, next, nextHost);
+    this.profiles = profileNumbers(next, this.profiles);
     options.config = next;
     options.logger.level = next.gateway.logLevel;
     return changes;
@@ -330,7 +334,8 @@ export class Gateway implements ControlSource {
 
   private policyOf(config: PortfoldConfig, host: HostResult): PolicyPlan {
     const lanNames = host.lanNetworks.map((network) => network.lan);
-    return policyPlan(config, lanNames, this.line.externalAddress);
+    const numbers = profileNumbers(config, this.profiles);
+    return policyPlan(config, numbers, lanNames, this.line.externalAddress);
   }
 
   private async applyHost(lans: LanConfig[]): Promise<HostResult> {

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { parseIpv4 } from '../../../core/wire/ipv4.ts';
 import { ConfigError } from '../../../gateway/config/errors.ts';
 import { parseConfig } from '../../../gateway/config/load.ts';
-import { policyPlan } from '../../../gateway/policy-plan.ts';
 import { changesBetween } from '../../../gateway/reload.ts';
 import { check } from '../../../gateway/verbs/check.ts';
 import { type PolicySettings, PRESETS } from '../../../policies/settings.ts';
@@ -152,38 +151,6 @@ describe('[wan.policy] and [lan.policy]', () => {
       ${WAN}`);
     const { reserve, pressure, upstream } = policy;
     assert.deepEqual(lans[0].policy, { ...PRESETS.rfc, reserve, pressure, upstream });
-  });
-
-  it('give each network the profile of its LAN, and equal policies one profile', () => {
-    const config = parse(`
-      [[lan]]
-      name = "a"
-      interfaces = ["lan0"]
-      policy.preset = "event"
-      [[lan]]
-      name = "b"
-      interfaces = ["lan1"]
-      [[lan]]
-      name = "c"
-      interfaces = ["lan2"]
-      policy.preset = "event"
-      [[lan]]
-      name = "d"
-      interfaces = ["lan3"]
-      policy.preset = "home"
-      ${WAN}
-      [gateway]
-      capacity = 4096`);
-    const plan = policyPlan(config, ['c', 'b', 'a', 'd', 'a'], '198.51.100.1');
-    assert.deepEqual(plan.profileOfLan, [1, 0, 1, 0, 1]);
-    assert.deepEqual(
-      plan.profiles.map((each) => each.preset),
-      ['home', 'event'],
-    );
-    assert.equal(plan.capacity, 4096);
-    assert.equal(plan.externalAddress, parseIpv4('198.51.100.1'));
-    // It travels to another thread and back as it is.
-    assert.deepEqual(structuredClone(plan), plan);
   });
 
   it('are at most four that differ, that of the line among them', () => {
