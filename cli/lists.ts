@@ -68,6 +68,20 @@ export function listCommand<Name extends ListName>(
     .addHelpText('after', examples(...definition.examples));
 }
 
+export interface ClassOptions extends ListOptions {
+  class?: string;
+}
+
+/** Of the lists that know classes. */
+export const classOption = (): Option =>
+  new Option(
+    '-c, --class <names>',
+    'only these classes: dns, ntp, quic, stun, dtls, wireguard, ike, esp-in-udp, openvpn, sip, rtp, dht, utp, tcp, icmp, other',
+  );
+
+export const withClass = (filter: readonly string[], options: ClassOptions): string[] =>
+  options.class === undefined ? [...filter] : [...filter, `class=${options.class}`];
+
 function parseLimit(text: string): number {
   if (text === 'all') return LIMIT_MAX;
   if (!/^\d+$/.test(text) || Number(text) > LIMIT_MAX)

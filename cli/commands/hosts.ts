@@ -4,16 +4,20 @@ import type { Context } from '../context.ts';
 import { formatBytes, formatCount, formatDuration } from '../format.ts';
 import { type ListCommand, type ListOptions, listCommand, printList } from '../lists.ts';
 
+/** Of the sessions of a host; "-" where it may have any number. */
+const limitText = (most: number): string => (most === 0 ? '-' : formatCount(most));
+
 export const HOSTS: ListCommand<'hosts'> = {
   name: 'hosts',
   summary: 'List LAN hosts: sessions, ports, refusals and bytes of each',
   sort: '-sessions',
-  keys: 'host, lan, sessions, mappings, owned, peak, created, refused, idle, bytes, out, in',
+  keys: 'host, lan, sessions, mappings, owned, peak, created, refused, limit, idle, bytes, out, in',
   columns: [
     { title: 'HOST', text: (item) => item.address },
     { title: 'LAN', text: (item) => item.lan },
     { title: 'SESSIONS', align: 'right', text: (item) => formatCount(item.sessions) },
     { title: 'PEAK', align: 'right', text: (item) => formatCount(item.sessionsPeak) },
+    { title: 'LIMIT', align: 'right', text: (item) => limitText(item.sessionsMax) },
     { title: 'MAPPINGS', align: 'right', text: (item) => formatCount(item.mappings) },
     { title: 'OWNED', align: 'right', text: (item) => formatCount(item.portsOwned) },
     { title: 'CREATED', align: 'right', text: (item) => formatCount(item.sessionsCreated) },
@@ -31,6 +35,9 @@ export const HOSTS: ListCommand<'hosts'> = {
     'sessionsPeak',
     'sessionsCreated',
     'sessionsRefused',
+    'sessionsMax',
+    'newPerSecondMax',
+    'portsOwnedMax',
     'bytesOut',
     'bytesIn',
     'lastSeenSeconds',

@@ -2,7 +2,14 @@
 import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { formatCount, formatDuration } from '../format.ts';
-import { type ListCommand, type ListOptions, listCommand, printList } from '../lists.ts';
+import {
+  type ClassOptions,
+  classOption,
+  type ListCommand,
+  listCommand,
+  printList,
+  withClass,
+} from '../lists.ts';
 
 export const MAPPINGS: ListCommand<'mappings'> = {
   name: 'mappings',
@@ -37,9 +44,11 @@ export const MAPPINGS: ListCommand<'mappings'> = {
 };
 
 export function addMappings(program: Command, context: Context): void {
-  listCommand(program, MAPPINGS).action(
-    context.action((filter: string[], options: ListOptions) =>
-      printList(context, MAPPINGS, filter, options),
-    ),
-  );
+  listCommand(program, MAPPINGS)
+    .addOption(classOption())
+    .action(
+      context.action((filter: string[], options: ClassOptions) =>
+        printList(context, MAPPINGS, withClass(filter, options), options),
+      ),
+    );
 }

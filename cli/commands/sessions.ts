@@ -2,7 +2,14 @@
 import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { formatBytes, formatDuration } from '../format.ts';
-import { type ListCommand, type ListOptions, listCommand, printList } from '../lists.ts';
+import {
+  type ClassOptions,
+  classOption,
+  type ListCommand,
+  listCommand,
+  printList,
+  withClass,
+} from '../lists.ts';
 
 export const SESSIONS: ListCommand<'sessions'> = {
   name: 'sessions',
@@ -41,16 +48,20 @@ export const SESSIONS: ListCommand<'sessions'> = {
   ],
   examples: [
     'portfold sessions 192.168.1.20                    everything of one host',
+    'portfold sessions --class quic,dns                of these classes; the same as class=quic,dns',
     "portfold sessions proto=udp class=dns 'idle>5s'   DNS that is about to end",
+    'portfold sessions state=unanswered                what gets no answer',
     'portfold sessions external=:20481 -o json         who uses an external port, for a script',
     'portfold sessions --sort -bytes --limit 10        the ten that moved most',
   ],
 };
 
 export function addSessions(program: Command, context: Context): void {
-  listCommand(program, SESSIONS).action(
-    context.action((filter: string[], options: ListOptions) =>
-      printList(context, SESSIONS, filter, options),
-    ),
-  );
+  listCommand(program, SESSIONS)
+    .addOption(classOption())
+    .action(
+      context.action((filter: string[], options: ClassOptions) =>
+        printList(context, SESSIONS, withClass(filter, options), options),
+      ),
+    );
 }

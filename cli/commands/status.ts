@@ -18,6 +18,7 @@ import { paint, printable, type Terminal } from '../terminal.ts';
 
 const TOP_HOSTS = 3;
 const TOP_DROPS = 3;
+const TOP_CLASSES = 6;
 const TOP_DROPS_QUERY = { sort: '-packets', limit: TOP_DROPS, filter: ['packets>0'] };
 /** Ranges of ports that a line shows; a MAP-E set has up to 63 of them. */
 const RANGES_SHOWN = 4;
@@ -78,6 +79,7 @@ export function renderStatus(
     status.lines.flatMap(lineText),
     portText(status),
     usageText(status),
+    policyText(status),
     trafficText(status),
     topText(hosts, drops),
     warnings(status).map((text) => paint(terminal, 'yellow', `! ${text}`)),
@@ -179,6 +181,39 @@ function usageText(status: Status): string[] {
   });
 }
 
+/** What the sessions are, and how short things are. */
+function policyText({ classes, pressure, upstream }: Status): string[] {
+  const texts: string[] = [];
+  const most = Object.entries(classes ?? {})
+    .filter(([, { now }]) => now > 0)
+    .sort(([, a], [, b]) => b.now - a.now)
+    .slice(0, TOP_CLASSES)
+    .map(([name, { now }]) => `${name} ${formatCount(now)}`);
+  if (most.length > 0) texts.push(`${label('classes')}${most.join(', ')}`);
+  if (pressure !== undefined) {
+    const { level, cause, endedSooner, evictedFromHeaviest, unansweredGaveWay } = pressure;
+    const done = [
+      [endedSooner, 'ended sooner for it'],
+      [evictedFromHeaviest, 'ended of whoever held most'],
+      [unansweredGaveWay, 'gave way without an answer'],
+    ] as const;
+    texts.push(
+      `${label('pressure')}${level === 0 ? 'none' : `level ${level} of 3 (${cause ?? 'unknown'})`}` +
+        done
+          .filter(([count]) => count > 0)
+          .map(([count, what]) => `; ${formatCount(count)} sessions ${what}`)
+          .join(''),
+    );
+  }
+  if (upstream !== undefined)
+    texts.push(
+      `${label('above')}${formatBar(upstream.used, upstream.capacity)} ${formatCount(upstream.used)} of ` +
+        `${formatCount(upstream.capacity)} entries of the NAT above (${formatShare(upstream.used, upstream.capacity)}), ` +
+        `${formatCount(upstream.reused)} taken again`,
+    );
+  return texts;
+}
+
 function trafficText({ counters, memory }: Status): string[] {
   return [
     `${label('traffic')}out ${formatBytes(counters.bytesOutbound)} in ` +
@@ -233,10 +268,14 @@ function warnings(status: Status): string[] {
           `see \`portfold ports ${protocol} owned\``,
       );
   }
+  if ((status.pressure?.level ?? 0) > 1)
+    texts.push(
+      `pressure is at level ${status.pressure?.level} of 3: idle sessions end sooner; see \`portfold why\``,
+    );
   if (status.counters.sessionsRefused > 0)
     texts.push(
       `${formatCount(status.counters.sessionsRefused)} sessions were refused since the start; ` +
-        'see `portfold events kind=session-refused`',
+        '`portfold why` says what is short now',
     );
   return [...texts, ...lossText(status)];
 }

@@ -4,6 +4,7 @@
  *   key in a filter  ──>  field of the row  (read without allocating)
  *   row              ──>  item              (made only for what is shown)
  */
+import { CLASS_NAMES, STATE_NAMES } from '../../core/state.ts';
 import type {
   DropItem,
   EventItem,
@@ -43,6 +44,13 @@ const protocol = <Row extends { protocol?: string }>(): Field<Row> => ({
   bare: true,
 });
 
+const sessionClass = <Row extends { class: string }>(): Field<Row> => ({
+  type: 'name',
+  read: (row) => row.class,
+  values: CLASS_NAMES,
+  bare: true,
+});
+
 interface InternalAndExternal {
   internalAddress: number;
   internalPort: number;
@@ -76,8 +84,8 @@ const sessions: ListKind<SessionRow, SessionItem> = {
       ports: [(row) => row.externalPort, (row) => row.internalPort, (row) => row.remotePort],
     },
     lan: { type: 'name', read: (row) => row.lan },
-    state: { type: 'name', read: (row) => row.state },
-    class: { type: 'name', read: (row) => row.class },
+    state: { type: 'name', read: (row) => row.state, values: STATE_NAMES.slice(1) },
+    class: sessionClass(),
     flag: { type: 'names', read: (row) => row.flags },
     age: number('seconds', (row) => row.ageSeconds),
     idle: number('seconds', (row) => row.idleSeconds),
@@ -111,7 +119,7 @@ const mappings: ListKind<MappingRow, MappingItem> = {
     port: { type: 'port', ports: [(row) => row.externalPort, (row) => row.internalPort] },
     lan: { type: 'name', read: (row) => row.lan },
     role: { type: 'name', read: (row) => row.role, values: ['owner', 'guest'], bare: true },
-    class: { type: 'name', read: (row) => row.class },
+    class: sessionClass(),
     sessions: number('count', (row) => row.sessions),
     age: number('seconds', (row) => row.ageSeconds),
     idle: number('seconds', (row) => row.idleSeconds),

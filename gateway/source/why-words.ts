@@ -99,12 +99,11 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
       'what one endpoint owns is gone for all others.' +
       lead(
         ' Most are owned by ',
-        one.hosts.map(({ address, ports }) => `${address} (${number(ports ?? 0)})`),
+        one.hosts.map((host) => `${host.address} (${number(host.ports ?? 0)})`),
       ) +
       lead(
-        ' for ',
+        ' They are for ',
         one.classes.map(({ class: name, count }) => `${className(name)} (${number(count)})`),
-        '',
       ) +
       (one.numbers.count === undefined
         ? ''
@@ -159,8 +158,8 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
       lead(
         ` In the last ${minutes(one.numbers.recentSeconds)} most were made for `,
         sharesOf(one.classes),
+        `${lead(' by ', one.hosts.map(withSessions), '')}.`,
       ) +
-      lead(' by ', one.hosts.map(withSessions), '') +
       (one.numbers.count === undefined
         ? ''
         : ` ${capital(howMany(one, clock, 'new session', 'refused'))}.`) +

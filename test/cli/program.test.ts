@@ -37,13 +37,13 @@ top drops 1,234           destination port is not ours
           9               every port is taken towards that remote
 
 ! the table of hosts is 95 % full: existing sessions go on, new ones will fail; see \`portfold hosts\`, or raise the capacity
-! 12 sessions were refused since the start; see \`portfold events kind=session-refused\`
+! 12 sessions were refused since the start; \`portfold why\` says what is short now
 `;
 
 const HOSTS = `\
-HOST          LAN   SESSIONS   PEAK  MAPPINGS  OWNED  CREATED  REFUSED      OUT       IN   SEEN
-192.168.0.14  home     4,000  6,000        40      4  400,000        0  4.94 MB  30.6 GB  2m40s
-192.168.0.13  home     3,000  4,500        30      3  300,000       12  3.70 MB  23.0 GB  2m00s
+HOST          LAN   SESSIONS   PEAK  LIMIT  MAPPINGS  OWNED  CREATED  REFUSED      OUT       IN   SEEN
+192.168.0.14  home     4,000  6,000      -        40      4  400,000        0  4.94 MB  30.6 GB  2m40s
+192.168.0.13  home     3,000  4,500  3,000        30      3  300,000       12  3.70 MB  23.0 GB  2m00s
 `;
 
 const SESSIONS = `\

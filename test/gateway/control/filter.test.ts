@@ -93,7 +93,7 @@ const meanings: fc.Arbitrary<Meaning> = fc.oneof(
     holds: (item: SessionItem) => item.protocol === name,
   })),
   fc
-    .constantFrom('dns', 'quic', 'other', 'nothing')
+    .constantFrom('dns', 'quic', 'other', 'sip')
     .chain((name) =>
       fc.constantFrom(
         { term: `class=${name.toUpperCase()}`, holds: (item: SessionItem) => item.class === name },
