@@ -28,6 +28,10 @@ import { udpBlock } from './udp-block.ts';
 const OWN_RESERVE_SHARE = 16;
 const OWN_RESERVE_MOST = 64;
 
+/** Pressure levels of PressurePlan: what is full is at level 3 by itself. */
+const FULL = 3;
+const NEVER = 4;
+
 export interface PolicyPlan {
   /** One to four. What holds for the whole line (reserve, pressure, upstream) is that of the first. */
   profiles: PolicySettings[];
@@ -59,7 +63,7 @@ export function buildPolicy(plan: PolicyPlan): Policy {
         in256(line.pressure.levelsPercent[1]),
         in256(line.pressure.levelsPercent[2]),
       ],
-      evictFrom: line.pressure.evictFrom,
+      evictFrom: line.pressure.evict ? FULL : NEVER,
     },
     ...(line.upstream === undefined ? {} : { upstream: line.upstream }),
     decide: decider(plan),

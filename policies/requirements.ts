@@ -130,9 +130,8 @@ function roomDepartures(settings: PolicySettings): Departure[] {
   if (evictUnanswered) values.push({ key: 'evict-unanswered', value: 'true' });
   if (unansweredPerRemote > 0)
     values.push({ key: 'unanswered-per-remote', value: `${unansweredPerRemote}` });
-  if (pressure.evictFrom <= 3)
-    values.push({ key: 'pressure.evict-from', value: `${pressure.evictFrom}` });
+  if (pressure.evict) values.push({ key: 'pressure.evict', value: 'true' });
   if (values.length === 0) return [];
-  const wanted = 'evict-unanswered = false, unanswered-per-remote = 0, evict-from = "never"';
+  const wanted = 'evict-unanswered = false, unanswered-per-remote = 0, pressure.evict = false';
   return [{ requirement: 'RFC 6888 REQ-11', values, wanted }];
 }

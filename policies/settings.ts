@@ -98,8 +98,8 @@ export interface ReserveSettings {
 export interface PressureSettings {
   /** Fill at which levels 1, 2 and 3 begin, in percent. */
   readonly levelsPercent: readonly [number, number, number];
-  /** From this level on whoever holds most makes room; 4 is never. */
-  readonly evictFrom: number;
+  /** What is full makes room by ending a session of whoever holds most. */
+  readonly evict: boolean;
 }
 
 export interface PolicySettings {

@@ -6,6 +6,7 @@
  * together.
  */
 import { z } from 'zod';
+import { UNANSWERED_PER_REMOTE_LIMIT } from '../../core/table/unanswered.ts';
 import { UPSTREAM_ENTRIES_MAX } from '../../core/table/upstream.ts';
 import {
   PRESET_NAMES,
@@ -65,12 +66,6 @@ function levelsProblem(value: unknown): Complaint | undefined {
   return { what: 'the levels do not rise', hint };
 }
 
-function evictProblem(value: unknown): Complaint | undefined {
-  if (value === 'never' || isWhole(value, 1, LEVELS - 1)) return undefined;
-  const hint = 'write the pressure level 1, 2 or 3, or "never"';
-  return { what: `${JSON.stringify(value)} is not a level`, hint };
-}
-
 /** Names of models, and "none"; a table is judged by its own schema. */
 function upstreamProblem(value: unknown): Complaint | undefined {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return undefined;
@@ -96,7 +91,7 @@ export const policyTable = z.strictObject({
   'owned-percent': percent.optional(),
   timers: z.strictObject(timerShape).optional(),
   'evict-unanswered': z.boolean().optional(),
-  'unanswered-per-remote': integer(0, 65_535).optional(),
+  'unanswered-per-remote': integer(0, UNANSWERED_PER_REMOTE_LIMIT).optional(),
   limits: z
     .strictObject({
       sessions: integer(0, 1_048_576).optional(),
@@ -114,7 +109,7 @@ export const policyTable = z.strictObject({
   pressure: z
     .strictObject({
       levels: judged<[number, number, number]>(levelsProblem).optional(),
-      'evict-from': judged<number | 'never'>(evictProblem).optional(),
+      evict: z.boolean().optional(),
     })
     .optional(),
   upstream: judged<unknown>(upstreamProblem).optional(),

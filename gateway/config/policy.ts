@@ -28,8 +28,6 @@ import { readTable } from './schema.ts';
 
 type PolicyTable = z.output<typeof policyTable>;
 
-const NEVER = 4;
-
 /** What one table makes of the settings that it stands on; undefined where something in it is wrong. */
 export function readPolicy(
   value: unknown,
@@ -138,7 +136,7 @@ function changed(
     },
     pressure: {
       levelsPercent: pressure?.levels ?? base.pressure.levelsPercent,
-      evictFrom: evictFrom(pressure?.['evict-from']) ?? base.pressure.evictFrom,
+      evict: pressure?.evict ?? base.pressure.evict,
     },
     ...(above === undefined ? {} : { upstream: above }),
     quic: {
@@ -178,9 +176,6 @@ function changedTimers(base: Timers, table: NonNullable<PolicyTable['timers']>):
   });
   return Object.fromEntries(timers) as unknown as Timers;
 }
-
-const evictFrom = (value: number | 'never' | undefined): number | undefined =>
-  value === 'never' ? NEVER : value;
 
 function changedUdpExcept(
   base: PolicySettings['udp']['except'],

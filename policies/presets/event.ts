@@ -2,7 +2,7 @@
  * event: hundreds of guests for a day, often below a venue's router with a small table.
  *
  * As `home`, but nobody gets much: limits for each host are those of a busy laptop, sessions end early, QUIC is turned back to TCP
- * from the first pressure level on, and whoever holds most makes room from the second. Established TCP keeps half an hour even then,
+ * from the first pressure level on, and whoever holds most makes room for others. Established TCP keeps half an hour even then,
  * since mail clients renew IMAP IDLE every 29 minutes (RFC 2177). VPNs keep their five minutes.
  */
 import { NO_EXCEPTIONS } from '../rule.ts';
@@ -42,7 +42,7 @@ export const event: PolicySettings = {
   unansweredPerRemote: 2,
   limits: { sessions: 4000, ownedPorts: 4, newPerSecond: 100, newAtOnce: 1000 },
   reserve: { percent: 5, fewSessions: 64 },
-  pressure: { levelsPercent: [50, 70, 85], evictFrom: 2 },
+  pressure: { levelsPercent: [50, 70, 85], evict: true },
   quic: { mode: 'pressure', fromLevel: 1, fromUpstream256: 128, except: NO_EXCEPTIONS },
   udp: { mode: 'allow', except: { ...NO_EXCEPTIONS, classes: ['dns', 'ntp'] } },
   privateDestinations: 'auto',

@@ -41,7 +41,7 @@ export const rfc: PolicySettings = {
   unansweredPerRemote: 0,
   limits: { sessions: 0, ownedPorts: 0, newPerSecond: 0, newAtOnce: 0 },
   reserve: { percent: 0, fewSessions: 64 },
-  pressure: { levelsPercent: [60, 75, 90], evictFrom: 4 },
+  pressure: { levelsPercent: [60, 75, 90], evict: false },
   quic: { mode: 'allow', fromLevel: 3, fromUpstream256: 256, except: NO_EXCEPTIONS },
   udp: { mode: 'allow', except: { ...NO_EXCEPTIONS, classes: ['dns', 'ntp'] } },
   privateDestinations: 'auto',

@@ -70,7 +70,7 @@ describe('a policy made of settings', () => {
     const first = { ...PRESETS.event, upstream };
     const policy = buildPolicy({ profiles: [first, PRESETS.rfc], profileOfLan: [1] });
     assert.deepEqual(policy.upstream, upstream);
-    assert.deepEqual(policy.pressure, { levelAt256: [128, 179, 218], evictFrom: 2 });
+    assert.deepEqual(policy.pressure, { levelAt256: [128, 179, 218], evictFrom: 3 });
     assert.equal(presetPolicy('home').upstream, undefined);
   });
 

@@ -69,7 +69,7 @@ describe('requirements that a policy departs from', () => {
     assert.deepEqual(values({ unansweredPerRemote: 3 }), [
       { key: 'unanswered-per-remote', value: '3' },
     ]);
-    const pressure = { ...PRESETS.rfc.pressure, evictFrom: 3 };
-    assert.deepEqual(values({ pressure }), [{ key: 'pressure.evict-from', value: '3' }]);
+    const pressure = { ...PRESETS.rfc.pressure, evict: true };
+    assert.deepEqual(values({ pressure }), [{ key: 'pressure.evict', value: 'true' }]);
   });
 });

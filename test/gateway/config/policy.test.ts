@@ -47,7 +47,7 @@ describe('[policy]', () => {
       unanswered-per-remote = 7
       limits = { sessions = 100, owned-ports = 3, new-per-second = 0 }
       reserve = { percent = 10, few-sessions = 5 }
-      pressure = { levels = [10, 20, 30], evict-from = "never" }
+      pressure = { levels = [10, 20, 30], evict = false }
       quic = "reject"
       quic-from = { level = 3, upstream = 75 }
       quic-except = { from = ["192.168.1.0/24"], to = ["192.0.2.7"] }
@@ -68,7 +68,7 @@ describe('[policy]', () => {
       unansweredPerRemote: 7,
       limits: { sessions: 100, ownedPorts: 3, newPerSecond: 0, newAtOnce: 1000 },
       reserve: { percent: 10, fewSessions: 5 },
-      pressure: { levelsPercent: [10, 20, 30], evictFrom: 4 },
+      pressure: { levelsPercent: [10, 20, 30], evict: false },
       quic: {
         mode: 'reject',
         fromLevel: 3,
@@ -245,8 +245,8 @@ describe('mistakes in a policy', () => {
         'before, for instance [60, 75, 90]',
     ],
     [
-      'pressure.evict-from = 0',
-      '10:23 policy.pressure.evict-from: 0 is not a level | write the pressure level 1, 2 or 3, or "never"',
+      'pressure.evict = "never"',
+      '10:18 policy.pressure.evict: expected true or false, found the text "never" | write true or false, without quotes',
     ],
     [
       'limits.sessions = -1',
