@@ -4,7 +4,7 @@
  *
  * A damaged arena is taken over too: what is impossible in it is dropped, and the tables agree with what is left.
  */
-import { Flag } from '../../core/state.ts';
+import { Flag, State } from '../../core/state.ts';
 import {
   HOST_WORDS,
   M_SESSIONS,
@@ -13,7 +13,9 @@ import {
   R_COUNT,
   REMOTE_WORDS,
   S_COMMIT,
+  S_LAST_INBOUND,
   S_LAST_SEEN,
+  S_PACKETS_IN,
   SESSION_WORDS,
 } from '../../core/table/arena.ts';
 import { HOST_IN_USE, HOST_OWNED } from '../../core/table/hosts.ts';
@@ -111,9 +113,12 @@ function differingSessionWord(
   // Permits are given anew: a session that came to its port before the endpoint owned it has one now.
   const permit = Flag.Permit << 12;
   if ((before[at + S_COMMIT] & ~permit) !== (after[at + S_COMMIT] & ~permit)) return S_COMMIT;
-  if ((before[at + S_COMMIT] & 63) === 0) return -1;
+  const state = before[at + S_COMMIT] & 63;
+  if (state === State.Free) return -1;
   for (let word = 0; word < SESSION_WORDS; word++) {
     if (word === S_COMMIT) continue;
+    // Links of the lists of unanswered sessions, which are made anew.
+    if (state === State.Unanswered && (word === S_PACKETS_IN || word === S_LAST_INBOUND)) continue;
     const was = word === S_LAST_SEEN ? Math.min(before[at + word], tick) : before[at + word];
     if (was !== after[at + word]) return word;
   }

@@ -26,6 +26,7 @@ import type { Input } from './input.ts';
 import { factsOf, faultOf } from './judge.ts';
 import { mutate } from './mutate.ts';
 import { FuzzFailure, type FuzzOptions, type FuzzResult, hexDump } from './outcome.ts';
+import { choosePreset, limitFault } from './policy-choice.ts';
 import { damage, lossOf, snapshotOf } from './restart.ts';
 import { senderFault } from './sender-judge.ts';
 import { Traffic } from './traffic.ts';
@@ -41,6 +42,7 @@ import {
   chooseVariant,
   EXTERNAL,
   GUARD_BYTES,
+  isGateway,
   isInternal,
   PACE_MS,
   type Placed,
@@ -78,6 +80,10 @@ class Twins {
   private readonly mutatedPercent: number;
   private readonly dice: Dice;
   private readonly variant: Variant;
+  /** The clock was never set back. */
+  private clockIsSteady = true;
+  /** Records were changed behind the engine's back. */
+  private wasDamaged = false;
   private readonly traffic: Traffic;
   private readonly worlds: readonly [World, World];
   private readonly hosts = new Set<number>();
@@ -161,9 +167,10 @@ class Twins {
           `checksum ${input.csumStart}+${input.csumOffset}\n${hexDump(input.bytes)}`,
       )
       .join('\n');
-    const { ports, preset, capacity, line } = this.variant;
+    const { ports, preset, second, limits, upstreamEntries, capacity, line } = this.variant;
     const { ceAddress: _ce, brAddress: _br, mesh, ...rest } = line;
-    const words = { ports: ports.length, preset, capacity, inMesh: mesh !== undefined };
+    const policy = { preset, second, limits, upstreamEntries };
+    const words = { ports: ports.length, ...policy, capacity, inMesh: mesh !== undefined };
     const variant = JSON.stringify({ ...words, line: rest });
     throw new Kind(
       this.options.seed,
@@ -356,6 +363,7 @@ class Twins {
     else if (kind < 8) elapsed = -dice.between(1, 20_000);
     else if (kind < 9) elapsed = -dice.between(20_000, 10_000_000);
     else if (kind < 100) elapsed = dice.between(200, 5000);
+    if (elapsed < 0) this.clockIsSteady = false;
     this.advance(Math.max(START_MS, this.now + elapsed));
     const { count } = this.worlds[0].table.parts.sessions;
     if (count > this.result.sessionsMax) this.result.sessionsMax = count;
@@ -374,6 +382,7 @@ class Twins {
     const isDamaged = dice.chance(20);
     const seed = dice.next();
     for (const world of this.worlds) {
+      if (isDamaged) this.wasDamaged = true;
       if (isDamaged) damage(world.table, new Dice(seed));
       const before = snapshotOf(world.table);
       const restored = world.restart(this.now);
@@ -389,7 +398,7 @@ class Twins {
   /** Another preset and another MTU are in force from now on. */
   private reload(): void {
     const { dice, variant } = this;
-    variant.preset = dice.pick(['home', 'rfc'] as const);
+    variant.preset = choosePreset(dice);
     variant.line.mtu = dice.pick([1280, 1460, 1500]);
     for (const world of this.worlds) world.reload();
   }
@@ -404,6 +413,9 @@ class Twins {
     const problems = selfCheck(a.table.parts);
     if (problems.length > 0) this.fail(`the tables are wrong:\n${problems.join('\n')}`);
     if (Buffer.compare(a.arenaBytes, b.arenaBytes) !== 0) this.fail('the two arenas differ');
+    if (this.variant.limits !== 'tight' || this.wasDamaged) return;
+    const excess = limitFault(a.table, isGateway, this.clockIsSteady);
+    if (excess !== undefined) this.fail(excess);
   }
 
   /** After the longest timer nothing may be left. */

@@ -4,7 +4,6 @@
  */
 import { Engine } from '../../core/engine.ts';
 import { DESCRIPTOR_WORDS, Frames, HEADROOM_BYTES, VNET_HEADER_BYTES } from '../../core/frames.ts';
-import { type Policy, refuseFor } from '../../core/policy.ts';
 import { Arena, type ArenaShape, arenaBytes, IDENTITY_WORDS } from '../../core/table/arena.ts';
 import { NatTable } from '../../core/table/nat-table.ts';
 import { makeParts } from '../../core/table/parts.ts';
@@ -12,13 +11,12 @@ import { PortSet } from '../../core/table/port-set.ts';
 import { RandomSource } from '../../core/table/random.ts';
 import type { Restored } from '../../core/table/restore.ts';
 import type { LanNetwork, Line } from '../../core/translate/context.ts';
-import { Drop } from '../../core/verdict.ts';
 import { parseIpv4 } from '../../core/wire/ipv4.ts';
-import { standardPolicy } from '../../policies/standard.ts';
 import { put16, sum } from './build.ts';
 import { Dice } from './dice.ts';
 import type { Input } from './input.ts';
 import { MESH } from './mesh.ts';
+import { choosePolicy, type PolicyChoice, policyOf } from './policy-choice.ts';
 
 export const EXTERNAL = parseIpv4('203.0.113.5');
 export const CE = Uint8Array.from([
@@ -53,17 +51,14 @@ export const PACE_MS = 12;
 export const GUARD_BYTES = 64;
 
 /** What a seed chooses. */
-export interface Variant {
+export interface Variant extends PolicyChoice {
   ports: Uint16Array;
   capacity: number;
-  preset: 'home' | 'rfc';
   line: Line;
   /** `many` are more than there are host records. */
   hosts?: 'few' | 'many' | 'one';
   /** Everybody talks to the same remote endpoint, until every port is taken towards it. */
   hasOneServer?: boolean;
-  /** The policy refuses what goes to port 123. */
-  refuses?: boolean;
   /** Milliseconds between two batches, at most. With 1 time stands still for long, and every limit of so many a second is felt. */
   paceMs?: number;
   /** Room for what the engine appends; with little of it packets cannot be cut. */
@@ -101,7 +96,7 @@ export function chooseVariant(seed: number): Variant {
   return {
     ports: Uint16Array.from(ports),
     capacity: dice.pick([1024, 1024, 4096, 8192]),
-    preset: dice.chance(80) ? 'home' : 'rfc',
+    ...choosePolicy(new Dice(seed ^ 0x504f4c49)),
     line: {
       externalAddress: EXTERNAL,
       externalIndex: 0,
@@ -121,7 +116,6 @@ export function chooseVariant(seed: number): Variant {
     },
     hosts: hasOneServer && dice.chance(60) ? 'many' : dice.pick(HOST_CHOICES),
     hasOneServer,
-    refuses: dice.chance(20),
     paceMs: dice.pick([PACE_MS, PACE_MS, PACE_MS, 60, 2, 1]),
     spareBytes: dice.pick([SPARE_BYTES, SPARE_BYTES, 1 << 14]),
     spareFrames: dice.pick([SPARE_FRAMES, SPARE_FRAMES, 6]),
@@ -146,14 +140,6 @@ export function complete(
   const value = ~sum(bytes, ip + start, ip + length) & 0xffff;
   put16(bytes, ip + start + offset, value === 0 && offset === 6 ? 0xffff : value);
   return true;
-}
-
-function policyOf({ preset, refuses }: Variant): Policy {
-  const policy = standardPolicy(preset);
-  if (!refuses) return policy;
-  const decide: Policy['decide'] = (first) =>
-    first.remotePort === 123 ? refuseFor(Drop.RefusedByPolicy) : policy.decide(first);
-  return { ...policy, decide };
 }
 
 /**
@@ -201,13 +187,13 @@ export class World {
 
   /** Puts the policy of the variant in force, as a reload of the configuration does it between two batches. */
   reload(): void {
-    this.table.setPolicy(policyOf(this.variant));
+    this.table.setPolicy(policyOf(this.variant, this.variant.capacity));
   }
 
   private makeTable(arena: Arena, nowMs: number): NatTable {
     const random = new RandomSource((words) => this.dice.fill(words));
     const parts = makeParts(arena, this.set, random);
-    return new NatTable(parts, policyOf(this.variant), nowMs);
+    return new NatTable(parts, policyOf(this.variant, this.variant.capacity), nowMs);
   }
 
   private makeEngine(): Engine {

@@ -15,6 +15,7 @@
  *   10 TCP: highest sequence sent by internal | UDP: packets out
  *   11 TCP: expected inbound sequence: acknowledged by internal, or the end of what came in order | UDP: packets in
  *   12 TCP: sequence of the unanswered SYN, later last TSval of internal | UDP: last inbound tick
+ *      11 and 12 while nothing has come in: links of unanswered.ts
  *      UDP, not answered: 11 and 12 lead through a list of such sessions (unanswered.ts), and no packet came in
  *   13 bytes out / 64   14 bytes in / 64 (saturating)   15 timeout override ticks<<16 | tunnel peer
  *
