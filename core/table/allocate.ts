@@ -92,7 +92,7 @@ export class Allocator {
     if (isRefused)
       return this.room.mayAskAgain(first, tick) ? this.room.inRemote(first, group, tick) : -1;
     if (upstream !== undefined) {
-      const number = upstream.portTowards(remoteAddress, remotePort, low);
+      const number = upstream.portFor(first, low);
       if (number >= 0) return number;
     }
     const row = remote < 0 ? -1 : remotes.rowAt(remote);

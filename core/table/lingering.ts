@@ -4,7 +4,7 @@
  *
  *   Lingering tuple, 8 words
  *    0 remoteAddress   1 externalPort<<16 | externalAddressIndex<<8 | protocol (0: free)   2 remotePort<<16 | flags
- *    3 tick at which it ends   4 next + 1, 5 previous + 1 among those of its bucket   6 hash of the tuple   7 bucket: hash of the remote
+ *    3 tick at which it ends   4 next + 1, 5 previous + 1 among those of its bucket   6, 7 of TCP: last sequence number, last TSval
  *
  * A bucket holds the tuples of one remote endpoint, newest first, and rarely those of another one too. Fixed capacity, taken at the
  * start. What has ended is found by a sweep that visits every record once a second.
@@ -19,8 +19,8 @@ const L_REMOTE_PORT = 2;
 const L_ENDS = 3;
 const L_NEXT = 4;
 const L_PREVIOUS = 5;
-const L_HASH = 6;
-const L_BUCKET = 7;
+const L_SEQUENCE = 6;
+const L_TIMESTAMP = 7;
 
 /** The whole table is swept once in this time. */
 const SWEEP_MS = 1000;
@@ -103,6 +103,15 @@ export class Lingering {
     return this.words[(record << LINGER_SHIFT) + L_EXTERNAL] >>> 16;
   }
 
+  /** The highest sequence number and the last TSval that the internal side of a TCP connection has sent. */
+  sequence(record: number): number {
+    return this.words[(record << LINGER_SHIFT) + L_SEQUENCE];
+  }
+
+  timestamp(record: number): number {
+    return this.words[(record << LINGER_SHIFT) + L_TIMESTAMP];
+  }
+
   /** Lets a tuple linger until `ends` if it would end sooner. */
   extend(record: number, ends: number): void {
     const at = (record << LINGER_SHIFT) + L_ENDS;
@@ -116,6 +125,8 @@ export class Lingering {
     remotePort: number,
     flags: number,
     ends: number,
+    sequence: number,
+    timestamp: number,
   ): boolean {
     const record = this.free.take();
     if (record < 0) return false;
@@ -130,8 +141,8 @@ export class Lingering {
     words[at + L_ENDS] = ends;
     words[at + L_NEXT] = next;
     words[at + L_PREVIOUS] = 0;
-    words[at + L_HASH] = hash;
-    words[at + L_BUCKET] = bucket;
+    words[at + L_SEQUENCE] = sequence;
+    words[at + L_TIMESTAMP] = timestamp;
     if (next !== 0) words[((next - 1) << LINGER_SHIFT) + L_PREVIOUS] = record + 1;
     buckets[bucket] = record + 1;
     this.index.insert(hash, record);
@@ -145,8 +156,8 @@ export class Lingering {
     const previous = words[at + L_PREVIOUS];
     if (next !== 0) words[((next - 1) << LINGER_SHIFT) + L_PREVIOUS] = previous;
     if (previous !== 0) words[((previous - 1) << LINGER_SHIFT) + L_NEXT] = next;
-    else this.buckets[words[at + L_BUCKET]] = next;
-    this.index.remove(words[at + L_HASH], record);
+    else this.buckets[this.bucketAt(at)] = next;
+    this.index.remove(this.hashAt(at), record);
     words[at + L_EXTERNAL] = 0;
     this.free.give(record);
   }
@@ -179,6 +190,8 @@ export class Lingering {
         port >>> 16,
         port & 0xffff,
         words[at + L_ENDS],
+        words[at + L_SEQUENCE],
+        words[at + L_TIMESTAMP],
       );
       if (!isIn) without++;
     }
@@ -204,9 +217,7 @@ export class Lingering {
         problems.push(`lingering tuple ${record} is a session's`);
       const previous = words[at + L_PREVIOUS] - 1;
       const link =
-        previous < 0
-          ? this.buckets[words[at + L_BUCKET]]
-          : words[(previous << LINGER_SHIFT) + L_NEXT];
+        previous < 0 ? this.buckets[this.bucketAt(at)] : words[(previous << LINGER_SHIFT) + L_NEXT];
       if (link !== record + 1) problems.push(`lingering tuple ${record} is not in its bucket`);
     }
     if (used !== this.index.size || used + this.free.length !== this.capacity)
@@ -218,6 +229,18 @@ export class Lingering {
   private *offsets(): Generator<number> {
     for (let at = 0; at < this.words.length; at += 1 << LINGER_SHIFT)
       if (this.words[at + L_EXTERNAL] !== 0) yield at;
+  }
+
+  private hashAt(at: number): number {
+    const { words } = this;
+    const remotePort = words[at + L_REMOTE_PORT] >>> 16;
+    return hash3(words[at + L_EXTERNAL], words[at + L_REMOTE_ADDRESS], remotePort, this.seed);
+  }
+
+  private bucketAt(at: number): number {
+    const { words } = this;
+    const port = words[at + L_REMOTE_PORT] & 0xffff0000;
+    return this.bucketOf(words[at + L_REMOTE_ADDRESS], port | (words[at + L_EXTERNAL] & 0xffff));
   }
 
   private bucketOf(remoteAddress: number, remoteKey: number): number {

@@ -15,9 +15,10 @@
  *
  *   Reuse    A new endpoint that sends to a remote endpoint with a lingering tuple gets the port of that tuple: the entry stands above
  *            already. The newest comes first, so that the others run out. DNS draws among 32, since a source port that hardly ever
- *            changes helps whoever forges answers (RFC 5452), and takes none where fewer linger. A TCP tuple is reused only if the
- *            connection was reset or its internal side closed first: the server then holds no TIME_WAIT that a new SYN would meet.
- *   Refusal  A tuple that is not there yet is refused where it would overflow the table above; the last 1/64 is for DNS.
+ *            changes helps whoever forges answers (RFC 5452), and takes none where fewer linger. A TCP tuple is reused by the rules
+ *            for closed sessions here (make-room.ts): the connection was reset, or its internal side closed first, so that the server
+ *            holds no TIME_WAIT; or the timestamp, else the sequence number, of the new SYN is beyond the last one (RFC 6191).
+ *   Refusal  A tuple that is not there yet is refused from 15/16 of the table above on; the last 1/16 is for DNS.
  *
  * The estimate is never below the truth while what is true of the NAT above is said in the settings, but in three cases. After a restart
  * only the sessions are known, not what lingers. Packets of a closed TCP connection that do not keep it here are held not to keep it
@@ -36,6 +37,8 @@ import {
   S_PACKETS_OUT,
   S_PORTS,
   S_REMOTE_ADDRESS,
+  S_SEQUENCE_OUT,
+  S_TIMESTAMP,
 } from './arena.ts';
 import { hasBit } from './bits.ts';
 import { Counter } from './counters.ts';
@@ -62,9 +65,12 @@ export const UPSTREAM_ENTRIES_MAX = 1 << 20;
 /** Flags of a lingering tuple: a new session may take it; its TCP connection was closed, its DNS answered. */
 const REUSABLE = 1;
 const DONE = 2;
+/** Of TCP: the server may hold a TIME_WAIT, and whether a new SYN is beyond it is told by timestamps. */
+const TIME_WAIT = 4;
+const TIMESTAMPS = 8;
 
 /** The share of the table above that is left for DNS, as a shift. */
-const DNS_RESERVE_SHIFT = 6;
+const DNS_RESERVE_SHIFT = 4;
 /** DNS reuses one of this many tuples towards the same resolver. */
 const DNS_CHOICE = 32;
 /** Below this fill nobody cares whether a session opens an entry above or takes one over. */
@@ -159,11 +165,12 @@ export class Upstream {
   }
 
   /**
-   * Number of the port of a lingering tuple towards this remote endpoint that a new guest may have, or -1.
+   * Number of the port of a lingering tuple towards the same remote endpoint that the session asked for may have as a guest, or -1.
    * @param low externalAddressIndex << 8 | protocol
    */
-  portTowards(remoteAddress: number, remotePort: number, low: number): number {
+  portFor(first: Opening, low: number): number {
     const { tuples } = this;
+    const { remoteAddress, remotePort } = first;
     const { ports, random } = this.parts;
     const { set } = ports;
     let record = tuples.newest(remoteAddress, remotePort, low);
@@ -177,8 +184,8 @@ export class Upstream {
     for (let step = 0; record >= 0 && step < REUSE_STEPS_MAX; step++) {
       const candidate = record;
       record = tuples.older(record);
-      if ((tuples.flags(candidate) & REUSABLE) === 0) continue;
       if (!tuples.isTowards(candidate, remoteAddress, remotePort, low)) continue;
+      if (!this.isReusable(candidate, first)) continue;
       const number = set.numberOf(tuples.externalPort(candidate));
       if (!hasBit(ports.shareable, rowAt, number)) continue;
       if (seen === wanted) chosen = number;
@@ -192,7 +199,7 @@ export class Upstream {
   fillFor(first: Opening, low: number): number {
     const { fill256 } = this;
     if (fill256 < FILL_MATTERS_256 || first.hasMapping) return fill256;
-    return this.portTowards(first.remoteAddress, first.remotePort, low) >= 0 ? 0 : fill256;
+    return this.portFor(first, low) >= 0 ? 0 : fill256;
   }
 
   /** A session was made: its tuple stands above, if it did not before. */
@@ -222,8 +229,16 @@ export class Upstream {
     const flags = this.flagsOf(at);
     const ends = this.endOf(words[at + S_LAST_SEEN], external & 0xff, flags);
     if (ends - tick <= 0) return;
-    if (!this.tuples.add(external, words[at + S_REMOTE_ADDRESS], remotePort, flags, ends))
-      this.forgotten++;
+    const isRemembered = this.tuples.add(
+      external,
+      words[at + S_REMOTE_ADDRESS],
+      remotePort,
+      flags,
+      ends,
+      words[at + S_SEQUENCE_OUT],
+      words[at + S_TIMESTAMP],
+    );
+    if (!isRemembered) this.forgotten++;
   }
 
   /**
@@ -289,7 +304,10 @@ export class Upstream {
     if ((words[at + S_EXTERNAL] & 0xff) === PROTOCOL_TCP) {
       if (state === State.TcpReset) return REUSABLE | DONE;
       if (state !== State.TcpClosing) return 0;
-      return ((commit >>> 12) & Flag.RemoteClosedFirst) === 0 ? REUSABLE | DONE : DONE;
+      const history = commit >>> 12;
+      if ((history & Flag.RemoteClosedFirst) === 0) return REUSABLE | DONE;
+      const timestamps = (history & Flag.HasTimestamps) !== 0 ? TIMESTAMPS : 0;
+      return REUSABLE | DONE | TIME_WAIT | timestamps;
     }
     // A query that is still open keeps the entry above as other UDP does.
     const isDone =
@@ -297,6 +315,17 @@ export class Upstream {
       state === State.Answered &&
       words[at + S_PACKETS_IN] >= words[at + S_PACKETS_OUT];
     return isDone ? REUSABLE | DONE : REUSABLE;
+  }
+
+  /** True if the session asked for may take a tuple; of TCP only if no TIME_WAIT of the server can be in the way of its SYN. */
+  private isReusable(record: number, first: Opening): boolean {
+    const { tuples } = this;
+    const flags = tuples.flags(record);
+    if ((flags & TIME_WAIT) === 0) return (flags & REUSABLE) !== 0;
+    if (!first.isSyn) return false;
+    if ((flags & TIMESTAMPS) !== 0 && first.hasTimestamp)
+      return ((first.timestamp - tuples.timestamp(record)) | 0) > 0;
+    return ((first.sequence - tuples.sequence(record)) | 0) > 0;
   }
 
   /** The tick at which an entry has ended above whose last packet was in tick `lastSeen`; flags as of a lingering tuple. */
