@@ -12,6 +12,7 @@
         'tun/native/memory.c',
         'tun/native/segment.c',
         'tun/native/system.c',
+        'tun/native/train.c',
         'tun/native/wake.c',
         'tun/native/write.c',
       ],

@@ -19,6 +19,8 @@ export interface Given {
   verdict: number;
   /** The transport checksum becomes partial, as a host with offload hands it over. */
   partial?: boolean;
+  /** The kernel says that the transport checksum is right (VIRTIO_NET_HDR_F_DATA_VALID). */
+  valid?: boolean;
   gsoType?: number;
   gsoSize?: number;
 }
@@ -55,6 +57,7 @@ export function write(frames: Given[]): Written[] {
       bytes[virtio + 6] = l4;
       bytes[virtio + 8] = frame.packet[9] === 6 ? 16 : 6;
     }
+    if (frame.valid) bytes[virtio] = 2;
     bytes[virtio + 1] = frame.gsoType ?? 0;
     bytes[virtio + 4] = (frame.gsoSize ?? 0) & 255;
     bytes[virtio + 5] = (frame.gsoSize ?? 0) >> 8;

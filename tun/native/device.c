@@ -74,6 +74,7 @@ typedef struct {
   size_t readBytes;
   uint32_t readFrames;
   double *counters;
+  bool takesTrains;
   Coalescer *coalescer;
   napi_ref references[3];
 } Device;
@@ -192,6 +193,7 @@ static napi_value openTun(napi_env env, napi_callback_info info) {
   }
   device->tun = tun;
   device->event = event;
+  device->takesTrains = (offload & TUN_F_USO4) != 0;
   device->token = wakeRegister(event);
   if (device->token == 0) {
     coalescerFree(device->coalescer);
@@ -420,7 +422,7 @@ static napi_value writeBatch(napi_env env, napi_callback_info info) {
   }
 
   const Batch batch = {device->bytes, device->bytesLength};
-  TunSink out = {.sink = {.write = writeToTun}, .tun = device->tun};
+  TunSink out = {.sink = {.write = writeToTun, .takesTrains = device->takesTrains}, .tun = device->tun};
   writeFrames(&out.sink, device->coalescer, &batch, device->descriptors, count);
 
   double *const counters = device->counters;

@@ -1,13 +1,14 @@
 /*
- * How a frame lies in a batch, and where written packets go: what device.c, write.c, segment.c and
- * coalesce.c share. core/frames.ts describes the same for the engine.
+ * How a frame lies in a batch, and where written packets go: what device.c, write.c, segment.c,
+ * coalesce.c and train.c share. core/frames.ts describes the same for the engine.
  *
  *   bytes:        | ... room ... | outer IPv6 40 | virtio 12 | IP packet ....... |
  *                                  only ENCAPSULATE            ^ offset
  *   descriptor:   offset | length | gsoSize << 16 | gsoType << 8 | flags | verdict
  *
  *   verdict       < 0   not written
- *                 0, 1  written as it stands, virtio header first
+ *                 0, 1  written as it stands, virtio header first; datagrams that follow each other as
+ *                       one superpacket (train.c)
  *                 2     ENCAPSULATE: written behind the outer header that the engine has prepared,
  *                       with complete checksums, one packet a segment (segment.c)
  *                 3     COALESCE: may be merged with its successors (coalesce.c)
@@ -43,6 +44,7 @@ enum {
   VNET_CSUM_START = 6,
   VNET_CSUM_OFFSET = 8,
   VNET_NEEDS_CSUM = 1,
+  VNET_DATA_VALID = 2,
   /* The type without the bit for ECN, and its values. */
   GSO_TYPE_BITS = 0x7f,
   GSO_NONE = 0,
@@ -90,10 +92,15 @@ struct Sink {
   int (*write)(Sink *sink, const struct iovec *parts, int count);
   double packets, bytes, full, errors;
   int lastErrno;
+  /* UDP superpackets are taken (kernel 6.2 and later). */
+  bool takesTrains;
 };
 
 /* Writes one packet and counts it. */
 void sinkWrite(Sink *sink, const struct iovec *parts, int count);
+
+/* Counts a packet that was written, or was not for `error`. */
+void sinkCount(Sink *sink, const struct iovec *parts, int count, int error);
 
 /* Counts a packet that could not be written for `error`. */
 void sinkFailed(Sink *sink, int error);
@@ -114,6 +121,12 @@ uint8_t *framePacket(const Batch *batch, const int32_t *word, size_t room);
 typedef struct Coalescer Coalescer;
 void writeFrames(Sink *sink, Coalescer *coalescer, const Batch *batch, const int32_t *descriptors,
                  int32_t count);
+
+/*
+ * Writes the frame and those of the `left` frames from it on that make a train with it, as one
+ * superpacket; returns how many these were, or 0 when it stands alone and nothing was written.
+ */
+int32_t writeTrain(Sink *sink, const Batch *batch, const int32_t *word, int32_t left);
 
 /* Writes one frame with the verdict ENCAPSULATE. */
 void encapsulateFrame(Sink *sink, const Batch *batch, const int32_t *word);

@@ -1,8 +1,9 @@
 /*
  * Writing a batch: which way each frame takes, and the two places where packets end.
  *
- *   frame ──┬ as it stands ─────────────────────────┐
- *           ├ ENCAPSULATE → segment.c, 1 to n packets ├─► sink: the TUN, or memory
+ *   frame ──┬ as it stands ───────────────────────────┐
+ *           ├ datagrams   → train.c, n frames in 1    ├─► sink: the TUN, or memory
+ *           ├ ENCAPSULATE → segment.c, 1 to n packets │
  *           └ COALESCE    → coalesce.c, n frames in 1 ┘
  *
  * Every frame is tried once: a packet that the kernel refuses never holds up the next. What was
@@ -28,7 +29,10 @@ void sinkFailed(Sink *sink, int error) {
 }
 
 void sinkWrite(Sink *sink, const struct iovec *parts, int count) {
-  const int error = sink->write(sink, parts, count);
+  sinkCount(sink, parts, count, sink->write(sink, parts, count));
+}
+
+void sinkCount(Sink *sink, const struct iovec *parts, int count, int error) {
   if (error != 0) {
     sinkFailed(sink, error);
     return;
@@ -65,7 +69,13 @@ void writeFrames(Sink *sink, Coalescer *coalescer, const Batch *batch, const int
     const int32_t verdict = word[FRAME_VERDICT];
     if (verdict < 0) continue;
     if (verdict < VERDICT_ENCAPSULATE) {
-      writeAsItStands(sink, batch, word);
+      const int32_t joined = sink->takesTrains ? writeTrain(sink, batch, word, count - i) : 0;
+      if (joined == 0) {
+        writeAsItStands(sink, batch, word);
+        continue;
+      }
+      i += joined - 1;
+      word += (ptrdiff_t)(joined - 1) * DESCRIPTOR_WORDS;
     } else if (verdict == VERDICT_ENCAPSULATE) {
       encapsulateFrame(sink, batch, word);
     } else {
@@ -112,7 +122,7 @@ static napi_value writeInto(napi_env env, napi_callback_info info) {
   size_t words;
   int32_t count;
   Batch batch;
-  MemorySink memory = {.sink = {.write = writeToMemory}};
+  MemorySink memory = {.sink = {.write = writeToMemory, .takesTrains = true}};
   if (!readArguments(env, info, 4, arguments)) return NULL;
   if (!readTypedArray(env, arguments[0], napi_uint8_array, &bytes, &batch.length)) return NULL;
   if (!readTypedArray(env, arguments[1], napi_int32_array, &descriptors, &words)) return NULL;
