@@ -13,8 +13,8 @@
  *                | ff |                                       keep-alive
  *
  * An IKE message says its own length, so that it is recognised on any port, with the marker or
- * without; random bytes pass once in 2^40. ESP is ciphertext behind its first eight bytes: the port
- * decides, and of random bytes on that port one in four passes.
+ * without; random bytes pass once in 2^40. ESP is ciphertext behind its first eight bytes: there the
+ * port decides, and random bytes pass if their length is a multiple of four.
  */
 import { readI32 } from './bytes.ts';
 

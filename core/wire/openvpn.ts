@@ -12,7 +12,7 @@
  *   opcode     7  hard reset by a client, version 2     10  version 3, which brings a wrapped key
  *              8  by a server: one ack more, 12 bytes of ack and of the other's session id
  *
- * The replay id counts from 1 with each packet sent, so that its upper 24 bits are zero here. Data
+ * The replay id counts from 1 with each packet sent, so that its upper 24 bits are fixed here. Data
  * packets and connections with a static key have nothing to be known by. Random bytes of a fitting
  * length pass once in 2^31.
  */
@@ -29,6 +29,8 @@ const CRYPT_BYTES = PLAIN_BYTES + REPLAY_BYTES + 32;
 /** An acknowledged packet id and the session id of who sent that packet. */
 const ACK_BYTES = 12;
 const REPLAY_ID_MAX = 255;
+/** A client that brings a wrapped key says by these bits that it negotiates early (since 2.6). */
+const EARLY = 0x0f000000;
 /** Lengths of MD5, SHA-1, SHA-224, SHA-256, SHA-384 and SHA-512. */
 const HMAC_BYTES = new Set([16, 20, 28, 32, 48, 64]);
 
@@ -41,7 +43,7 @@ export function isOpenvpn(bytes: Uint8Array, at: number, length: number): boolea
     case SERVER_RESET_2:
       return isReset(bytes, at, length, ACK_BYTES);
     case CLIENT_RESET_3:
-      return hasReplayId(bytes, at + AFTER_SESSION) && endsWithKey(bytes, at, length);
+      return hasReplayId(bytes, at + AFTER_SESSION, EARLY) && endsWithKey(bytes, at, length);
     default:
       return false;
   }
@@ -60,8 +62,9 @@ function isReset(bytes: Uint8Array, at: number, length: number, ackBytes: number
   return bytes[acks] === (ackBytes === 0 ? 0 : 1) && readI32(bytes, at + length - 4) === 0;
 }
 
-function hasReplayId(bytes: Uint8Array, at: number): boolean {
-  const id = readI32(bytes, at);
+/** @param marks bits that may be set beside the count */
+function hasReplayId(bytes: Uint8Array, at: number, marks = 0): boolean {
+  const id = readI32(bytes, at) & ~marks;
   return id >= 1 && id <= REPLAY_ID_MAX;
 }
 
