@@ -1,0 +1,150 @@
+/**
+ * Nobody takes all: limits for each host, what is kept for others, pressure, and two LANs with policies of their own; with real
+ * packets on a gateway with a small table.
+ *
+ *   h1, load   192.168.7.0/24, 10.64.0.0/16   LAN "home"
+ *   h2         192.168.8.12                   LAN "lab", behind an interface of its own
+ */
+import assert from 'node:assert/strict';
+import type { FlowsResult } from '../../lab/flows.ts';
+import { startEcho, udpFlows } from '../../lab/flows.ts';
+import { configuration } from '../../lab/lines.ts';
+import { until } from '../../lab/netns.ts';
+import { rawSend } from '../../lab/raw.ts';
+import { SERVER } from '../../lab/topology.ts';
+import { bareUdp } from './hostile.ts';
+import { askUdp, dropped, IS_FULL, STUN_REQUEST, setPolicy } from './policies.ts';
+import { withBed } from './support.ts';
+
+const CAPACITY = 1024;
+const HOST = '192.168.7.11';
+const OTHER_LAN_HOST = '192.168.8.12';
+const BURST_PER_SECOND = 10_000;
+const LOAD_FIRST = '10.64.1.0';
+
+const LAN_POLICY = ['', '[[lan]]', 'name = "lab"', 'interfaces = ["h2"]', '[lan.policy]'];
+
+describe('policies for hosts', () => {
+  const bed = withBed({
+    line: 'map-e',
+    start: false,
+    gateway: {
+      config: configuration('map-e', { runtimeDirectory: 'DIR', capacity: CAPACITY }).replace(
+        '\n[[wan]]',
+        [...LAN_POLICY, 'preset = "rfc"', '', '[[wan]]'].join('\n'),
+      ),
+    },
+    programs: ['python3'],
+  });
+  let sourcePort = 30_000;
+
+  before(async () => {
+    const { lab, gateway } = bed;
+    await lab.gateway.ip(['link set h2 nomaster', 'address add 192.168.8.1/24 dev h2']);
+    await lab.hosts[1].ip([
+      'address flush dev eth0',
+      `address add ${OTHER_LAN_HOST}/24 dev eth0`,
+      'route add default via 192.168.8.1',
+    ]);
+    await startEcho(lab.internet);
+    await gateway.start();
+  });
+
+  /** New flows of one host at once, each from a port of its own. */
+  async function burst(flows: number, from = HOST): Promise<FlowsResult> {
+    sourcePort += 1000;
+    return udpFlows(from === HOST ? bed.lab.hosts[0] : bed.lab.load, {
+      flows,
+      from,
+      addresses: 1,
+      remotes: 10,
+      rounds: 1,
+      retries: 0,
+      timeoutMs: 2000,
+      sourcePort,
+      ratePerSecond: BURST_PER_SECOND,
+    });
+  }
+
+  const used = async (): Promise<number> => (await bed.gateway.control.status()).sessions.used;
+
+  it('two LANs, two presets: one’s endpoints share ports, the other’s own them', async () => {
+    const { hosts } = bed.lab;
+    const [home, lab] = await Promise.all(
+      hosts.map((host) => askUdp(host, SERVER, 7000, new Uint8Array(32))),
+    );
+    assert.deepEqual([home.outcome, lab.outcome], ['answered', 'answered']);
+    const { items: mappings } = await bed.gateway.control.list('mappings', {});
+    const { items: sessions } = await bed.gateway.control.list('sessions', {});
+    const of = (address: string, { port }: { port: number }) => ({
+      role: mappings.find(({ internal }) => internal === `${address}:${port}`)?.role,
+      left:
+        sessions.find(({ internal }) => internal === `${address}:${port}`)?.timeLeftSeconds ?? 0,
+    });
+    const [shared, owned] = [of(HOST, home), of(OTHER_LAN_HOST, lab)];
+    assert.equal(shared.role, 'guest');
+    assert.equal(owned.role, 'owner');
+    assert.ok(shared.left > 60 && shared.left <= 120, `${shared.left} s`);
+    assert.ok(owned.left > 240 && owned.left <= 300, `${owned.left} s`);
+  });
+
+  it('a host’s rate, its sessions and its owned ports end at its limits; a neighbour has its own', async () => {
+    const limits =
+      'limits = { sessions = 100, owned-ports = 1, new-per-second = 20, new-at-once = 80 }';
+    await setPolicy(bed, ['preset = "home"', limits]);
+    const first = await burst(120);
+    const [{ answered, refused }] = first.rounds;
+    assert.deepEqual(first.icmp, { '3/13': refused });
+    assert.equal(answered + refused, 120);
+    // 80 at once, and what 20 a second give in the meantime.
+    assert.ok(answered >= 79 && answered <= 90, `${answered} answered`);
+    assert.equal(await dropped(bed, 'HostRateLimit'), refused);
+    assert.equal((await burst(40, LOAD_FIRST)).rounds[0].answered, 40);
+
+    await setPolicy(bed, ['preset = "home"', limits.replace('at-once = 80', 'at-once = 1000')]);
+    const held = (await bed.gateway.control.list('hosts', { filter: [`host=${HOST}`] })).items[0];
+    await until('a rate that is no obstacle', async () => {
+      const before = await dropped(bed, 'HostSessionLimit');
+      await burst(60);
+      return (await dropped(bed, 'HostSessionLimit')) > before;
+    });
+    const now = (await bed.gateway.control.list('hosts', { filter: [`host=${HOST}`] })).items[0];
+    assert.equal(now.sessions, 100, `${held.sessions} before`);
+
+    const peers = [6001, 6002].map((port) =>
+      bareUdp(['10.64.2.1', port], [SERVER, 3478], STUN_REQUEST),
+    );
+    await rawSend(bed.lab.load, peers);
+    const owners = await until('two sessions', async () => {
+      const { items } = await bed.gateway.control.list('mappings', { filter: ['host=10.64.2.1'] });
+      return items.length === 2 ? items : undefined;
+    });
+    assert.deepEqual(owners.map(({ role }) => role).sort(), ['guest', 'owner']);
+  });
+
+  it('what is kept for hosts with few sessions is refused to whoever has many', async () => {
+    const reserve = 'reserve = { percent = 25, few-sessions = 10 }';
+    await setPolicy(bed, ['preset = "home"', reserve, 'pressure = { evict = false }']);
+    const wanted = CAPACITY * 0.75;
+    const many = await burst(wanted, '10.64.3.1');
+    const [{ answered, refused }] = many.rounds;
+    assert.ok(refused > 0 && answered + refused === wanted, JSON.stringify(many.rounds));
+    assert.equal(await dropped(bed, 'ReservedForOthers'), refused);
+    assert.equal(await used(), wanted);
+    const few = await burst(10, '10.64.4.1');
+    assert.equal(few.rounds[0].answered, 10);
+    assert.equal((await burst(10, '10.64.3.1')).rounds[0].refused, 10);
+  });
+
+  it('pressure shortens the timers, and falls by itself', async () => {
+    const timers = 'timers = { other = [120, 1, 1, 1] }';
+    await setPolicy(bed, ['preset = "home"', timers, 'pressure = { levels = [50, 95, 99] }']);
+    const level = async (): Promise<number> =>
+      (await bed.gateway.control.status()).pressure?.level ?? Number.NaN;
+    await until('the level to rise', async () => (await level()) === 1);
+    await until('idle sessions to end', async () => (await used()) < CAPACITY / 4);
+    const { items } = await bed.gateway.control.events();
+    assert.ok(items.some(({ kind }) => kind === 'pressure-changed'));
+    if (IS_FULL) await until('the level to fall', async () => (await level()) === 0, 15_000);
+  });
+});
