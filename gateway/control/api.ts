@@ -121,8 +121,8 @@ export interface Status {
     cause?: string;
     changes: number;
     endedSooner: number;
-    /** Sessions ended to make room: unanswered ones, and those of whoever held most. */
-    evictedUnanswered: number;
+    /** Sessions ended to make room, and those among them that whoever held most had to give. */
+    evicted: number;
     evictedFromHeaviest: number;
     /** Unanswered sessions that gave way to a newer one of the same host towards the same address. */
     unansweredGaveWay: number;

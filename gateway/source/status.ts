@@ -115,7 +115,7 @@ function describePressure(count: (index: number) => number): NonNullable<Status[
     ...(cause === undefined ? {} : { cause }),
     changes: count(Counter.PressureChanges),
     endedSooner: count(Counter.EndedByPressure),
-    evictedUnanswered: count(Counter.SessionsEvicted),
+    evicted: count(Counter.SessionsEvicted),
     evictedFromHeaviest: count(Counter.EvictedFromHeaviest),
     unansweredGaveWay: count(Counter.UnansweredGaveWay),
     fill: {

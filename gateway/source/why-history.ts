@@ -215,7 +215,7 @@ export class WhyHistory {
       sessionsCreated: grown(Counter.SessionsCreated),
       sessionsRefused: grown(Counter.SessionsRefused),
       unansweredGaveWay: grown(Counter.UnansweredGaveWay),
-      sessionsEvicted: grown(Counter.SessionsEvicted) + grown(Counter.EvictedFromHeaviest),
+      sessionsEvicted: grown(Counter.SessionsEvicted),
       sessions: Math.max(this.sessionsMax, counters[Counter.SessionsNow]),
       pressure: Math.max(this.pressureMax, counters[Counter.PressureLevel]),
     };
