@@ -137,9 +137,12 @@ function makePortfold(
   });
 }
 
-/** What the gateway is told of the router above it: what is published of that model, with the size that it has here. */
+/**
+ * What the gateway is told of the router above it: the timers that are published of that model, and fifteen sixteenths of its table, for
+ * a venue's router has entries of its own.
+ */
 function upstreamOf(name: string, above: RouterModel): UpstreamSettings {
-  const entries = Math.min(above.capacity, UPSTREAM_ENTRIES_MAX);
+  const entries = Math.min(Math.floor((above.capacity * 15) / 16), UPSTREAM_ENTRIES_MAX);
   const seconds = UPSTREAM_SECONDS_UNKNOWN;
   const unknown = { entries, udpSeconds: seconds, tcpSeconds: seconds, icmpSeconds: seconds };
   return { ...(UPSTREAM_MODELS[name] ?? unknown), entries };

@@ -40,7 +40,7 @@ const QUIC_TOLD_MS = 3;
 const QUIC_SILENT_MS = 300;
 const QUIC_BROKEN_MS = 300_000;
 /** Exchanges of a connection: heavy-tailed, most are short. */
-const ROUNDS = { least: 3, most: 60, shape: 1.3 } as const;
+const ROUNDS = { least: 3, most: 60, shape: 1.6 } as const;
 /** How long a connection stays open unused; then one of the two closes it. */
 const IDLE_MS = { least: 2_000, most: 60_000, shape: 0.7 } as const;
 /** The further servers are found while the page is read. */

@@ -4,10 +4,10 @@ import { amount, count, range, share } from '../values.ts';
 import { userKind } from './kind.ts';
 import { Browser, Page } from './page.ts';
 
-/** The sessions of a page: fifty to a hundred, of which a fifth or so is QUIC and the greatest part DNS. */
+/** The sessions of a page: fifty to a hundred, half of them DNS (a dozen servers, three questions each), and some twenty QUIC. */
 export const pageKeys = {
   sessions: range(1000).default([50, 100]),
-  'dns-share': share.default(0.4),
+  'dns-share': share.default(0.5),
   'quic-share': share.default(0.27),
 };
 
