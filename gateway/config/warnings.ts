@@ -1,5 +1,6 @@
 /** What works and may still not be meant: told by `portfold check` and at start, never an error. */
 
+import { isPrivate } from '../../policies/private-destinations.ts';
 import { findService } from '../services/services.ts';
 import { parseIpv4 } from './addresses.ts';
 import { type DerivedLine, deriveLine } from './line.ts';
@@ -13,12 +14,14 @@ const TUNNEL_MTU_USUAL = 1460;
  * known.
  */
 export function configWarnings(config: PortfoldConfig): string[] {
-  return config.wans.flatMap(lineWarnings);
+  return config.wans.flatMap((wan) => lineWarnings(wan, config.policy.upstream !== undefined));
 }
 
-function lineWarnings(wan: WanConfig): string[] {
-  if (wan.type === 'address')
-    return addressWarnings(wan.address).map((each) => `${wan.name}: ${each}`);
+function lineWarnings(wan: WanConfig, upstreamIsKnown: boolean): string[] {
+  if (wan.type === 'address') {
+    const warnings = upstreamIsKnown ? [] : addressWarnings(wan.address);
+    return warnings.map((each) => `${wan.name}: ${each}`);
+  }
   const line = wan.prefix === 'auto' ? undefined : deriveLine(wan);
   return [...serviceWarnings(wan, line), ...mapEWarnings(wan, line)].map(
     (each) => `${wan.name}: ${each}`,
@@ -64,10 +67,9 @@ function mapEWarnings(wan: MapEWanConfig, line: DerivedLine | undefined): string
 }
 
 function addressWarnings(text: string): string[] {
-  const a = parseIpv4(text) ?? 0;
-  const shared = ((a & 0xffc00000) | 0) === ((100 << 24) | (64 << 16));
-  const isPrivate =
-    a >>> 24 === 10 || a >>> 20 === 0xac1 || a >>> 16 === 0xc0a8 || a >>> 16 === 0xa9fe || shared;
-  if (!isPrivate) return [];
-  return [`${text} is a private address, so another NAT stands above this line`];
+  if (!isPrivate(parseIpv4(text) ?? 0)) return [];
+  return [
+    `${text} is a private address, so another NAT stands above this line; if its table is small, ` +
+      'say so with upstream in [wan.policy]',
+  ];
 }

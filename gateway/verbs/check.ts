@@ -6,6 +6,7 @@
  * object on stdout in both cases. Both name each requirement of the RFCs that the policy departs
  * from: that is what a preset saves ports with, and no warning.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { type Departure, departures } from '../../policies/requirements.ts';
 import type { PolicySettings } from '../../policies/settings.ts';
 import { ConfigError } from '../config/errors.ts';
@@ -93,21 +94,31 @@ function summaryTable(file: string, config: PortfoldConfig): string {
   }
   const { capacity, tun } = config.gateway;
   rows.push(`${capacity} sessions at most, device ${tun}`);
-  for (const { name, settings } of policiesOf(config)) rows.push('', ...policyRows(name, settings));
+  const [line, ...lans] = policiesOf(config);
+  rows.push('', ...policyRows(line));
+  for (const lan of lans) rows.push('', ...policyRows(lan, line));
   return `${rows.join('\n')}\n`;
 }
 
 /** The line's policy, and those of LANs that have one of their own. */
-function policiesOf(config: PortfoldConfig): { name: string; settings: PolicySettings }[] {
+function policiesOf(config: PortfoldConfig): NamedPolicy[] {
   const own = config.lans.flatMap(({ name, policy }) =>
     policy === undefined ? [] : [{ name: `lan ${name}`, settings: policy }],
   );
   return [{ name: `line ${config.wans[0].name}`, settings: config.policy }, ...own];
 }
 
-function policyRows(name: string, settings: PolicySettings): string[] {
+interface NamedPolicy {
+  name: string;
+  settings: PolicySettings;
+}
+
+/** @param told what was told before: it is not said twice */
+function policyRows({ name, settings }: NamedPolicy, told?: NamedPolicy): string[] {
   const list = departures(settings);
   const { preset } = settings;
+  if (told !== undefined && isDeepStrictEqual(list, departures(told.settings)))
+    return [`policy of ${name}: ${preset}; as to requirements the same as ${told.name}`];
   if (list.length === 0) return [`policy of ${name}: ${preset}, which keeps every requirement`];
   return [`policy of ${name}: ${preset}, which departs from`, ...list.flatMap(departureRows)];
 }

@@ -400,8 +400,9 @@ describe('gateway/config: bad files', () => {
   });
 
   it('never throws anything but a ConfigError', () => {
-    const lines = readFileSync(new URL('../../../examples/v6plus.toml', import.meta.url), 'utf8')
-      .split('\n')
+    const lines = ['v6plus', 'event']
+      .map((name) => new URL(`../../../examples/${name}.toml`, import.meta.url))
+      .flatMap((file) => readFileSync(file, 'utf8').split('\n'))
       .filter((line) => line !== '' && !line.startsWith('#'));
     const junk = fc.constantFrom(
       '[[lan]]',

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { parseIpv4 } from '../../../core/wire/ipv4.ts';
 import { ConfigError } from '../../../gateway/config/errors.ts';
-import { parseConfig } from '../../../gateway/config/load.ts';
+import { loadConfig, parseConfig } from '../../../gateway/config/load.ts';
+import { configWarnings } from '../../../gateway/config/warnings.ts';
 import { changesBetween } from '../../../gateway/reload.ts';
 import { check } from '../../../gateway/verbs/check.ts';
 import { type PolicySettings, PRESETS } from '../../../policies/settings.ts';
@@ -305,6 +306,16 @@ describe('a reload of policies', () => {
   });
 });
 
+describe('examples/event.toml', () => {
+  it('is right, and says what it means', () => {
+    const config = loadConfig(new URL('../../../examples/event.toml', import.meta.url).pathname);
+    assert.equal(config.policy.preset, 'event');
+    assert.deepEqual(config.policy.upstream, UPSTREAM_MODELS.rtx1200);
+    assert.equal(config.lans[1].policy?.limits.sessions, 16_000);
+    assert.deepEqual(configWarnings(config), []);
+  });
+});
+
 describe('portfold check on policies', () => {
   it('names each requirement that is departed from, with key, value and what is recommended', async () => {
     const { mkdtempSync, rmSync, writeFileSync } = await import('node:fs');
@@ -326,6 +337,11 @@ describe('portfold check on policies', () => {
       assert.match(
         await run(rfc, 'table'),
         /^policy of line wan0: rfc, which keeps every requirement$/m,
+      );
+      const twice = `${LAN}policy.quic = "allow"\n${WAN}`;
+      assert.match(
+        await run(twice, 'table'),
+        /^policy of lan lan0: home; as to requirements the same as line wan0$/m,
       );
       const short = `policy = { preset = "rfc", timers = { icmp = 20 } }\n${LAN}${WAN}`;
       assert.match(
