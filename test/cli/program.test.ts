@@ -264,7 +264,7 @@ describe('command line', () => {
     assert.equal(await run('--version'), 0);
     assert.equal(terminal.out, '1.2.3\n');
     const names =
-      'status sessions mappings hosts ports drops events run br check mape doctor demo lab bench';
+      'status why sessions mappings hosts ports drops events run br check mape doctor demo lab bench';
     for (const name of names.split(' ')) {
       terminal = new FakeTerminal();
       assert.equal(await run(name, '--help'), 0);

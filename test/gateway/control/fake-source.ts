@@ -1,5 +1,5 @@
 /** A gateway's tables made up from a seed: rows as a real source yields them, one object used again and again. */
-import type { DropItem, EventItem, Status } from '../../../gateway/control/api.ts';
+import type { DropItem, EventItem, Status, WhyAnswer } from '../../../gateway/control/api.ts';
 import type {
   ControlSource,
   HostRow,
@@ -7,6 +7,7 @@ import type {
   PortRow,
   SessionRow,
 } from '../../../gateway/control/source.ts';
+import { formatAddress } from '../../../gateway/control/text.ts';
 
 const PROTOCOLS = ['tcp', 'udp', 'icmp'] as const;
 const CLASSES = ['dns', 'quic', 'stun', 'other'];
@@ -147,6 +148,14 @@ export class FakeSource implements ControlSource {
     };
   }
 
+  /** Not there yet: answers as a gateway that starts. */
+  isReady = true;
+
+  why(host?: number): Promise<WhyAnswer> | undefined {
+    if (!this.isReady) return undefined;
+    return Promise.resolve(fakeWhy(host === undefined ? undefined : formatAddress(host)));
+  }
+
   addEvent(event: Partial<EventItem> = {}): void {
     const sequence = (this.eventItems.at(-1)?.sequence ?? 0) + 1;
     this.eventItems.push({
@@ -211,4 +220,60 @@ export const fakeStatus = (): Status => ({
     packetsLostAtTun: 0,
   },
   memory: { residentBytes: 121_000_000, arenaBytes: 33_554_432 },
+});
+
+/** One finding of each weight; 192.168.0.10 is the only host that is known. */
+export const fakeWhy = (host?: string): WhyAnswer => ({
+  schema: 'portfold/why/v1',
+  generatedAt: '2026-11-22T10:00:00.000Z',
+  summary: 'Short: ports towards udp 198.51.100.7:53. Worth knowing: 192.168.0.10 seeks a printer.',
+  findings: [
+    {
+      kind: 'ports-towards',
+      severity: 'short',
+      title: 'ports towards udp 198.51.100.7:53',
+      since: '2026-11-22T09:58:00.000Z',
+      hosts: [{ address: '192.168.0.12', sessions: 240 }],
+      destinations: [{ protocol: 'udp', address: '198.51.100.7', port: 53, sessions: 240 }],
+      classes: [{ class: 'dns', state: 'unanswered', count: 240 }],
+      numbers: { sessions: 240, ports: 240, count: 12 },
+      text: 'All 240 external ports are taken towards udp 198.51.100.7:53; 12 new sessions were refused since 09:58.',
+      advice: 'See whether 198.51.100.7 lives.',
+    },
+    {
+      kind: 'private-destination',
+      severity: 'notice',
+      title: '192.168.0.10 seeks a printer',
+      hosts: [{ address: '192.168.0.10', refused: 3 }],
+      destinations: [],
+      classes: [],
+      numbers: { count: 3 },
+      text: 'It sends to \x1b[31m192.168.7.211.',
+      advice: 'Look there.',
+    },
+  ],
+  users: [
+    { address: '192.168.0.14', sessions: 4_000, ports: 4 },
+    { address: '192.168.0.13', sessions: 3_000, ports: 0 },
+  ],
+  pressure: { level: 0 },
+  ...(host === '192.168.0.10'
+    ? {
+        host: {
+          address: host,
+          lan: 'home',
+          sessions: 1,
+          ports: 0,
+          sessionsPeak: 2,
+          sessionsCreated: 9,
+          sessionsRefused: 3,
+          classes: [],
+          destinations: [],
+          refusals: [],
+          limits: { sessions: 0, newPerSecond: 0, ownedPorts: 8 },
+          text: '192.168.0.10 (LAN home) holds 1 session.',
+        },
+      }
+    : {}),
+  minutes: [],
 });

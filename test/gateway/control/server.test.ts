@@ -11,7 +11,7 @@ import type { ApiError, SessionItem } from '../../../gateway/control/api.ts';
 import { ControlClient } from '../../../gateway/control/client.ts';
 import { Best } from '../../../gateway/control/listing.ts';
 import { type ControlServer, startControlServer } from '../../../gateway/control/server.ts';
-import { FakeSource } from './fake-source.ts';
+import { FakeSource, fakeWhy } from './fake-source.ts';
 
 const COUNT = 10_000;
 
@@ -57,6 +57,28 @@ describe('control server and client', () => {
 
   it('answers the status', async () => {
     assert.deepEqual(await client.status(), source.status());
+  });
+
+  it('answers why, of one host too, and says what is wrong in the question', async () => {
+    assert.deepEqual(await client.why(), fakeWhy());
+    assert.deepEqual(await client.why('192.168.0.10'), fakeWhy('192.168.0.10'));
+    await assert.rejects(client.why('printer'), {
+      code: 'ADDRESS',
+      exitCode: 2,
+      message: /^host=printer is no IPv4 address/,
+    });
+    source.isReady = false;
+    await assert.rejects(client.why(), { code: 'STARTING', exitCode: 1 });
+    source.isReady = true;
+  });
+
+  it('answers that a border relay has nothing to run short of', async () => {
+    const path = join(directory, 'relay.sock');
+    const relay = new FakeSource(0);
+    Object.assign(relay, { why: undefined });
+    const other = await startControlServer({ socket: path, source: relay });
+    await assert.rejects(new ControlClient(path).why(), { code: 'NO_SESSIONS', exitCode: 1 });
+    await other.close();
   });
 
   it('counts what matches and shows what the limit allows', async () => {
