@@ -180,13 +180,17 @@ class Stage {
     const gateway = await this.#startGateway(capacity);
     this.#gateways.set(count, gateway);
     this.encapsulation = gateway.encapsulation;
-    if (this.#trial !== undefined) await gateway.try(trialOf(this.#trial));
+    const change = this.#trial === undefined ? undefined : trialOf(this.#trial).change;
+    if (change !== undefined) await gateway.try(change);
   }
 
   async #startGateway(capacity: number, name?: string): Promise<Portfold> {
     const lab = await this.#addLab(this.#line === 'address' ? 'address' : 'map-e');
     if (this.#ceiling === undefined && name === undefined) await this.#addCeiling(lab);
-    const gateway = new Portfold(lab, { capacity, ownEncapsulation: this.#line === 'own', name });
+    const isTried = this.#trial !== undefined && name === undefined;
+    const policy = isTried ? trialOf(this.#trial ?? '').policy : undefined;
+    const ownEncapsulation = this.#line === 'own';
+    const gateway = new Portfold(lab, { capacity, ownEncapsulation, name, policy });
     try {
       await gateway.start();
       const [host] = lab.hosts;

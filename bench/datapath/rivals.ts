@@ -155,12 +155,17 @@ export async function routeLoadNetwork(lab: Lab): Promise<void> {
   );
 }
 
+/** The preset, but that sessions stay for five minutes under whatever pressure: they are there to be counted. */
+export const KEEPING = ['timers = { other = 300, unanswered = 300 }'];
+
 export interface PortfoldOptions {
   capacity: number;
   /** Encapsulates by itself instead of leaving that to the kernel (map-e). */
   ownEncapsulation?: boolean;
   /** In the report. */
   name?: string;
+  /** Lines of [policy]; absent: KEEPING. */
+  policy?: readonly string[];
 }
 
 export class Portfold implements Rival {
@@ -174,11 +179,13 @@ export class Portfold implements Rival {
   constructor(lab: Lab, options: PortfoldOptions) {
     this.lab = lab;
     this.name = options.name ?? 'portfold';
-    const gatewayOptions: GatewayOptions = { capacity: options.capacity };
+    const { capacity, policy = KEEPING } = options;
+    const gatewayOptions: GatewayOptions = { capacity, policy };
     if (options.ownEncapsulation) {
       gatewayOptions.config = configuration(lab.line, {
         runtimeDirectory: 'DIR',
-        capacity: options.capacity,
+        capacity,
+        policy,
       }).replace('type = "map-e"', 'type = "map-e"\nencapsulation = "own"');
     }
     this.gateway = new Gateway(lab, gatewayOptions);

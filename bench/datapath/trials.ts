@@ -1,9 +1,10 @@
 /**
- * Settings of the host that are said to make a gateway faster: tried on one of two gateways, which then run in turn.
+ * What may make a gateway faster, tried on one of two gateways, which then run in turn: settings of the host, and doing less.
  *
  *   rps            the packets that Portfold writes are forwarded on every core, not in the thread that wrote them
  *                  (receive packet steering of the TUN)
  *   threaded-napi  the links of the gateway that have NAPI hand their packets over in threads of the kernel (veth does so with GRO on)
+ *   no-policies    every session is allowed and nothing is limited: what the policies cost
  */
 import { availableParallelism } from 'node:os';
 import type { Namespace } from '../../lab/netns.ts';
@@ -14,11 +15,29 @@ const ALL_CORES = ((1 << availableParallelism()) - 1).toString(16);
 const THREADED =
   'n=0; for d in /sys/class/net/*; do ethtool -K $(basename $d) gro on; echo 1 > $d/threaded && n=$((n+1)); done 2>/dev/null; test $n -gt 0';
 
-type Trial = (gateway: Namespace, tun: string) => Promise<unknown>;
+export interface Trial {
+  /** Made when the gateway runs. */
+  change?: (gateway: Namespace, tun: string) => Promise<unknown>;
+  /** Lines of [policy] besides the preset. */
+  policy?: readonly string[];
+}
 
 const TRIALS: Record<string, Trial> = {
-  rps: (gateway, tun) => write(gateway, `/sys/class/net/${tun}/queues/rx-0/rps_cpus`, ALL_CORES),
-  'threaded-napi': (gateway) => gateway.run('sh', ['-c', THREADED]),
+  rps: {
+    change: (gateway, tun) =>
+      write(gateway, `/sys/class/net/${tun}/queues/rx-0/rps_cpus`, ALL_CORES),
+  },
+  'threaded-napi': { change: (gateway) => gateway.run('sh', ['-c', THREADED]) },
+  'no-policies': {
+    policy: [
+      'limits = { sessions = 0, owned-ports = 8, new-per-second = 0, new-at-once = 0 }',
+      'unanswered-per-remote = 0',
+      'quic = "allow"',
+      'private-destinations = "allow"',
+      'pressure = { levels = [98, 99, 100], evict = false }',
+      'timers = { other = 300, unanswered = 300 }',
+    ],
+  },
 };
 
 export function trialOf(name: string): Trial {

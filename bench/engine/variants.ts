@@ -14,7 +14,8 @@ import type { Turn } from './subject.ts';
 const SIZES = [250_128, 1_000_080];
 const SIZES_SMOKE = [21_600];
 const TURNS = 5;
-const SCALE = 0.4;
+/** Of the engine suite's own size: enough for superpackets, which are few. */
+const SCALE = 0.7;
 const SCALE_SMOKE = 0.02;
 
 type Cases = Record<string, string>;
