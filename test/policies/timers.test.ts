@@ -14,7 +14,7 @@ import { presetPolicy } from '../../policies/build.ts';
 import { PRESET_NAMES, PRESETS, TIMER_NAMES, UDP_CLASS_NAMES } from '../../policies/settings.ts';
 import { always, timerTables } from '../../policies/timers.ts';
 import { Bench } from '../support/gateway.ts';
-import { ACK, SYN, tcp4, udp4 } from '../support/packets.ts';
+import { ACK, FIN, RST, SYN, tcp4, udp4 } from '../support/packets.ts';
 
 /** Seconds in a table. */
 const seconds = (table: Int32Array, profile: number, sessionClass: number, state: number): number =>
@@ -107,19 +107,19 @@ describe('timers of preset home, in the engine', () => {
   };
 
   it('UDP that was never answered ends after 30 s, answered UDP after two minutes', () => {
-    const silent = new Bench({ policy: presetPolicy('home') });
+    const silent = new Bench({ policy: presetPolicy('home'), capacity: 64 });
     silent.pass4(udp4({ from: host, to: server }));
     assert.equal(sessionsAfter(silent, 29), 1);
     assert.equal(sessionsAfter(silent, 3), 0);
 
-    const bench = new Bench({ policy: presetPolicy('home') });
+    const bench = new Bench({ policy: presetPolicy('home'), capacity: 64 });
     answered(bench);
     assert.equal(sessionsAfter(bench, 119), 1);
     assert.equal(sessionsAfter(bench, 3), 0);
   });
 
   it('a SYN without an answer ends after 30 s, an established connection after 7,440', () => {
-    const bench = new Bench({ policy: presetPolicy('home') });
+    const bench = new Bench({ policy: presetPolicy('home'), capacity: 64 });
     bench.pass4(tcp4({ from: host, to: server, flags: SYN, seq: 100 }));
     assert.equal(sessionsAfter(bench, 29), 1);
     assert.equal(sessionsAfter(bench, 3), 0);
@@ -130,5 +130,32 @@ describe('timers of preset home, in the engine', () => {
     bench.pass4(tcp4({ from: host, to: server, flags: ACK, seq: 101, ack: 901 }));
     assert.equal(sessionsAfter(bench, 7439), 1);
     assert.equal(sessionsAfter(bench, 3), 0);
+  });
+
+  it('a half-closed connection ends after 240 s, a closed one after 120, a reset one after 10', () => {
+    const open = (): { bench: Bench; external: string } => {
+      const bench = new Bench({ policy: presetPolicy('home'), capacity: 64 });
+      const out = bench.pass4(tcp4({ from: host, to: server, flags: SYN, seq: 100 }));
+      const external = `203.0.113.5:${(out[20] << 8) | out[21]}`;
+      bench.pass4(tcp4({ from: server, to: external, flags: SYN | ACK, seq: 900, ack: 101 }));
+      bench.pass4(tcp4({ from: host, to: server, flags: ACK, seq: 101, ack: 901 }));
+      return { bench, external };
+    };
+    const halfClosed = open();
+    halfClosed.bench.pass4(tcp4({ from: host, to: server, flags: FIN | ACK, seq: 101, ack: 901 }));
+    assert.equal(sessionsAfter(halfClosed.bench, 239), 1);
+    assert.equal(sessionsAfter(halfClosed.bench, 3), 0);
+
+    const closed = open();
+    closed.bench.pass4(tcp4({ from: host, to: server, flags: FIN | ACK, seq: 101, ack: 901 }));
+    const fin = { flags: FIN | ACK, seq: 901, ack: 102 };
+    closed.bench.pass4(tcp4({ from: server, to: closed.external, ...fin }));
+    assert.equal(sessionsAfter(closed.bench, 119), 1);
+    assert.equal(sessionsAfter(closed.bench, 3), 0);
+
+    const reset = open();
+    reset.bench.pass4(tcp4({ from: server, to: reset.external, flags: RST, seq: 901 }));
+    assert.equal(sessionsAfter(reset.bench, 9), 1);
+    assert.equal(sessionsAfter(reset.bench, 3), 0);
   });
 });
