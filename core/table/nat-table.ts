@@ -117,6 +117,9 @@ export class NatTable {
     first.hostOwned = isKnown ? hosts.words[hostAt + HOST_OWNED] : 0;
     first.pressure = this.pressureLevel;
     first.upstreamFill256 = upstream === undefined ? 0 : upstream.fillFor(first, low);
+    // Whoever takes over an entry that stands above already makes nothing shorter there.
+    if (first.pressure > 0 && upstream !== undefined && first.upstreamFill256 === 0)
+      first.pressure = this.pressure.levelBesideUpstream;
 
     const decision = policy.decide(first);
     if (decision < 0) return refuse(this.parts, first, refusalOf(decision), tick);

@@ -76,6 +76,8 @@ export class Pressure {
   level = 0;
   /** What the level in force came from, a PressureCause; 0 at level 0. */
   cause = 0;
+  /** What the level would be at this fill if no NAT stood above: for a session that opens nothing there. */
+  levelBesideUpstream = 0;
   private readonly parts: TableParts;
   private policy: Policy;
   private ownedShare256 = 0;
@@ -192,7 +194,11 @@ export class Pressure {
     counters[COUNTER_PRESSURE_FILL + PressureCause.OwnedPorts] = owned;
     counters[COUNTER_PRESSURE_FILL + PressureCause.Destinations] = destinations;
     counters[COUNTER_PRESSURE_FILL + PressureCause.Upstream] = above;
-    return Math.max(table, owned, destinations, above);
+    const beside = Math.max(table, owned, destinations);
+    this.levelBesideUpstream = 0;
+    for (let n = 1; n <= LEVEL_MAX; n++)
+      if (beside >= this.policy.pressure.levelAt256[n - 1]) this.levelBesideUpstream = n;
+    return Math.max(beside, above);
   }
 
   private ownedFill(): number {

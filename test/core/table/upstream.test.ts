@@ -269,6 +269,25 @@ describe('the model of the NAT above', () => {
     assert.equal(seen, 132);
   });
 
+  it('weighs on nobody who takes over a tuple: their pressure is that of the rest', () => {
+    const seen: number[] = [];
+    const policy = below({ ...RTX1200, entries: 100 });
+    const decide: Policy['decide'] = (first) => {
+      seen.push(first.pressure);
+      return policy.decide(first);
+    };
+    const bench = new Bench({ policy: { ...policy, decide } });
+    for (let n = 1; n <= 80; n++) bench.pass4(udpFrom(n, `198.51.100.${n}:443`));
+    bench.pass(40);
+    assert.equal(bench.table.pressureLevel, 2);
+    seen.length = 0;
+    bench.pass4(udpFrom(100, '198.51.100.3:443'));
+    bench.pass4(udpFrom(101, '203.0.113.77:443'));
+    // An endpoint that has a mapping keeps its port, and so opens a tuple of its own.
+    bench.pass4(udpFrom(101, '198.51.100.4:443'));
+    assert.deepEqual(seen, [0, 2, 2]);
+  });
+
   it('publishes entries, capacity and reuse as counters', () => {
     const bench = guarded();
     bench.pass4(udpFrom(1, WEB));
