@@ -32,7 +32,7 @@ export interface PolicyChoice {
   refuses?: boolean;
 }
 
-const TIGHT = { sessions: 60, ownedPorts: 3, newPerSecond: 6, newAtOnce: 40 };
+const TIGHT = { sessions: 40, ownedPorts: 3, newPerSecond: 1, newAtOnce: 8 };
 const UNLIMITED = { sessions: 0, newPerSecond: 0, newAtOnce: 0 };
 
 export const choosePreset = (dice: Dice): PresetName =>
@@ -86,27 +86,38 @@ function settingsOf(name: PresetName, { limits, upstreamEntries }: PolicyChoice)
   };
 }
 
-/**
- * Which host has got more than tight limits allow, or undefined.
- * @param isExempt addresses for which limits do not hold; @param clockIsSteady it was never set back, so that the rate can be judged
- */
-export function limitFault(
-  { parts, tick }: NatTable,
-  isExempt: (address: number) => boolean,
-  clockIsSteady: boolean,
-): string | undefined {
-  const { words, capacity } = parts.hosts;
-  for (let host = HOST_OTHERS + 1; host < capacity; host++) {
-    const at = host * HOST_WORDS;
-    if (words[at + HOST_IN_USE] !== 1 || isExempt(words[at + HOST_ADDRESS])) continue;
-    const name = formatIpv4(words[at + HOST_ADDRESS]);
-    const peak = words[at + HOST_SESSIONS_PEAK];
-    if (peak > TIGHT.sessions) return `${name} had ${peak} sessions of ${TIGHT.sessions}`;
-    const seconds = (tick - words[at + HOST_CREATED]) / TICKS_PER_SECOND;
+/** Holds hosts to tight limits: from one look to the next a bucket gives its burst and what the time between fills in. */
+export class LimitJudge {
+  /** Sessions begun at the last look, by host record; and when its host came. */
+  private readonly begun = new Map<number, readonly [created: number, count: number]>();
+  private lookedAt = 0;
+
+  /**
+   * Which host has got more than it may, or undefined.
+   * @param isExempt addresses for which limits do not hold; @param clockIsSteady it was never set back, so that the rate can be judged
+   */
+  fault(
+    { parts, tick }: NatTable,
+    isExempt: (address: number) => boolean,
+    clockIsSteady: boolean,
+  ): string | undefined {
+    const { words, capacity } = parts.hosts;
+    const seconds = (tick - this.lookedAt) / TICKS_PER_SECOND;
     const allowed = TIGHT.newAtOnce + Math.ceil(seconds * TIGHT.newPerSecond);
-    const created = words[at + HOST_CREATED_SESSIONS];
-    if (clockIsSteady && created > allowed)
-      return `${name} began ${created} sessions of ${allowed} in ${seconds} s`;
+    this.lookedAt = tick;
+    for (let host = HOST_OTHERS + 1; host < capacity; host++) {
+      const at = host * HOST_WORDS;
+      if (words[at + HOST_IN_USE] !== 1 || isExempt(words[at + HOST_ADDRESS])) continue;
+      const name = formatIpv4(words[at + HOST_ADDRESS]);
+      const peak = words[at + HOST_SESSIONS_PEAK];
+      if (peak > TIGHT.sessions) return `${name} had ${peak} sessions of ${TIGHT.sessions}`;
+      const [created, before] = this.begun.get(host) ?? [0, 0];
+      const now = words[at + HOST_CREATED_SESSIONS];
+      const begun = created === words[at + HOST_CREATED] ? now - before : now;
+      if (clockIsSteady && begun > allowed)
+        return `${name} began ${begun} sessions of ${allowed} in ${seconds} s`;
+      this.begun.set(host, [words[at + HOST_CREATED], now]);
+    }
+    return undefined;
   }
-  return undefined;
 }

@@ -26,7 +26,7 @@ import type { Input } from './input.ts';
 import { factsOf, faultOf } from './judge.ts';
 import { mutate } from './mutate.ts';
 import { FuzzFailure, type FuzzOptions, type FuzzResult, hexDump } from './outcome.ts';
-import { choosePreset, limitFault } from './policy-choice.ts';
+import { choosePreset, LimitJudge } from './policy-choice.ts';
 import { damage, lossOf, snapshotOf } from './restart.ts';
 import { senderFault } from './sender-judge.ts';
 import { Traffic } from './traffic.ts';
@@ -84,6 +84,7 @@ class Twins {
   private clockIsSteady = true;
   /** Records were changed behind the engine's back. */
   private wasDamaged = false;
+  private readonly limits = new LimitJudge();
   private readonly traffic: Traffic;
   private readonly worlds: readonly [World, World];
   private readonly hosts = new Set<number>();
@@ -414,7 +415,7 @@ class Twins {
     if (problems.length > 0) this.fail(`the tables are wrong:\n${problems.join('\n')}`);
     if (Buffer.compare(a.arenaBytes, b.arenaBytes) !== 0) this.fail('the two arenas differ');
     if (this.variant.limits !== 'tight' || this.wasDamaged) return;
-    const excess = limitFault(a.table, isGateway, this.clockIsSteady);
+    const excess = this.limits.fault(a.table, isGateway, this.clockIsSteady);
     if (excess !== undefined) this.fail(excess);
   }
 
