@@ -49,7 +49,7 @@ export class Below implements RouterModel {
       payload,
       nowMs,
     );
-    if (port <= 0) return port;
+    if (port < 0) return port;
     return this.upper.outbound(
       protocol,
       this.addressBetween,
@@ -80,7 +80,7 @@ export class Below implements RouterModel {
       payload,
       nowMs,
     );
-    if (port <= 0) return port;
+    if (port < 0) return port;
     return this.lower.inbound(protocol, port, remoteAddress, remotePort, tcpFlags, payload, nowMs);
   }
 

@@ -218,7 +218,7 @@ export class Flows {
       plan.protocol === PROTOCOL_TCP ? tcpFlags : 0,
       payload,
     );
-    if (result > 0) this.packets[flow]++;
+    if (result >= 0) this.packets[flow]++;
     return result;
   }
 

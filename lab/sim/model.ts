@@ -8,7 +8,7 @@
  * remote port 0. Addresses are signed 32-bit numbers, the time is virtual and never goes back. The routers that are compared are small
  * models; Portfold is its real engine with real packets (portfold-model.ts). A model draws chance from `random` only.
  *
- *   result:  > 0  the external port (outbound) or the internal port (inbound; the host is then in `internalAddress`)
+ *   result: >= 0  the external port (outbound, never 0) or the internal port (inbound; the host is then in `internalAddress`)
  *            < 0  ~refusal: bits 0 … 7 a number of `Drop`, bit 8 the sender was told by ICMP at once
  */
 

@@ -141,7 +141,7 @@ export class World {
       payload,
       this.timeline.nowMs,
     );
-    if (result > 0) this.tally.packets++;
+    if (result >= 0) this.tally.packets++;
     else this.tally.lostInbound++;
     return result;
   }

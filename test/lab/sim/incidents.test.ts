@@ -13,12 +13,12 @@ const conference = (visitors: number, minutes: number, models: string): string =
   pages-per-hour = 40
 `;
 const RTX1200 = '[[model]]\nrouter = "rtx1200"\nentries = 2000\n';
-const PORTFOLD = '[[model]]\nrouter = "portfold"\npreset = "event"\nentries = 16384\n';
+const PORTFOLD = '[[model]]\nrouter = "portfold"\npreset = "event"\nentries = 4096\n';
 const BELOW = `${PORTFOLD}below = "rtx1200"\nbelow-entries = 2000\n`;
 
 describe('simulated conference', () => {
   it('fills a table of 2,000 entries after some hundred page views, 900 s being too long for QUIC', () => {
-    const runs = runAll(scenarioOf(conference(10, 20, RTX1200 + PORTFOLD)));
+    const runs = runAll(scenarioOf(conference(10, 15, RTX1200 + PORTFOLD)));
     const { samples, peakSessions } = runs.rtx1200.tally;
     const before = samples.find(({ failures }) => failures > 0)?.actions ?? Number.NaN;
     assert.ok(before > 70 && before < 130, `the first page failed after ${before} page views`);
@@ -29,7 +29,7 @@ describe('simulated conference', () => {
   });
 
   it('goes on below that router with its guard, and not without', () => {
-    const runs = runAll(scenarioOf(conference(40, 20, `${BELOW}${BELOW}guard = false\n`)));
+    const runs = runAll(scenarioOf(conference(30, 10, `${BELOW}${BELOW}guard = false\n`)));
     const guarded = runs['portfold event below rtx1200'].tally;
     assert.equal(guarded.failures, 0);
     assert.ok(guarded.peakAbove < 1900, `${guarded.peakAbove} entries above`);
@@ -41,8 +41,11 @@ describe('simulated conference', () => {
   });
 
   it('keeps the table above below 95 % even of a crowd that is too big for it', () => {
-    const [run] = Object.values(runAll(scenarioOf(conference(100, 10, BELOW))));
-    assert.ok(run.tally.peakAbove < 1900, `${run.tally.peakAbove} entries above`);
+    const [run] = Object.values(
+      runAll(scenarioOf(conference(60, 5, BELOW.replace('2000', '1000')))),
+    );
+    assert.ok(run.tally.peakAbove < 950, `${run.tally.peakAbove} entries above`);
+    assert.ok(Object.hasOwn(run.tally.reasons(), 'UpstreamFull'));
     assert.ok(run.tally.quicRefused / run.tally.quicAttempts > 0.5);
   });
 });
@@ -53,7 +56,7 @@ const flow = (users: string): string => `
   ports = "v6plus"
   [[model]]
   router = "portfold"
-  entries = 16384
+  entries = 4096
   [[model]]
   router = "yamaha-type-2"
   [[model]]
@@ -92,11 +95,11 @@ describe('simulated mouse driver', () => {
 
 describe('simulated users', () => {
   const home = `
-    duration = "5m"
+    duration = "3m"
     ports = "v6plus"
     [[model]]
     router = "portfold"
-    entries = 16384
+    entries = 4096
     [[model]]
     router = "yamaha-type-3"
     [[users]]
@@ -117,14 +120,15 @@ describe('simulated users', () => {
     lasts = "1m"
     [[users]]
     kind = "reload"
-    times = 2
+    times = 1
     [[users]]
     kind = "flows"
-    count = 500
+    count = 200
   `;
 
   it('get the same from a seed each time, and something else from another', () => {
-    const scenario = scenarioOf(home);
+    const whole = scenarioOf(home);
+    const scenario = { ...whole, models: whole.models.slice(0, 1) };
     const json = (seed: number): string =>
       runsAsJson(scenario, seed, Object.values(runAll(scenario, seed)));
     assert.equal(json(1), json(1));

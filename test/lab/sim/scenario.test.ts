@@ -66,8 +66,8 @@ describe('scenario files', () => {
   const wrong: [what: string, text: string, wanted: RegExp][] = [
     [
       'a key that there is not',
-      `duraton = "1h"\n${MODEL}${USERS}`,
-      /^1:1 duraton .*did you mean "duration"/,
+      `duration = "1h"\nsampels = 9\n${MODEL}${USERS}`,
+      /^2:1 sampels .*did you mean "samples"/,
     ],
     ['no duration', MODEL + USERS, /duration is missing/],
     [
