@@ -236,6 +236,7 @@ export function upstream(facts: WhyFacts): Finding[] {
         reused: above.reused,
         ours: facts.sessions.used,
         recentSeconds: facts.recentSeconds,
+        quicRejected: refusalOf(facts, 'QuicRejected')?.count ?? 0,
         ...(refusal ? counts(refusal) : {}),
       },
     }),

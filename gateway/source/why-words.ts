@@ -4,27 +4,36 @@
  * First who, what and whereto, then since when and how much, then whom it hurts. Numbers that scripts need are in the finding; here
  * are those that a person needs.
  */
-import type { WhyClass, WhyDestination, WhyHost, WhyHostReport, WhyKind } from '../control/api.ts';
+import type { WhyHost, WhyHostReport, WhyKind } from '../control/api.ts';
 import type { WhyFacts } from './why-facts.ts';
 import type { Finding } from './why-finding.ts';
+import {
+  address,
+  addressesWithPorts,
+  type Clock,
+  capital,
+  className,
+  howMany,
+  lead,
+  list,
+  minutes,
+  number,
+  place,
+  plural,
+  quicShare,
+  share,
+  sharesOf,
+  times,
+  when,
+  withCount,
+  withSessions,
+} from './why-phrases.ts';
 
 export interface Words {
   title: string;
   text: string;
   advice: string;
 }
-
-/** Says a moment shortly, for instance "14:02". */
-export type Clock = (time: Date) => string;
-
-/** Time of day where the gateway is, with the date unless it is today's. */
-export const localClock = (now: Date): Clock => {
-  const time = (date: Date): string =>
-    `${String(date.getHours()).padStart(2, '0')}:${String(date.getMinutes()).padStart(2, '0')}`;
-  const day = (date: Date): string =>
-    date.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
-  return (date) => (day(date) === day(now) ? time(date) : `${day(date)} ${time(date)}`);
-};
 
 export const wordsFor = (finding: Finding, clock: Clock): Words =>
   WORDS[finding.kind](finding, clock);
@@ -166,11 +175,7 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
       (one.numbers.reused > 0
         ? ` ${number(one.numbers.reused)} sessions took an entry that was there already.`
         : ''),
-    advice:
-      quicShare(one.classes) >= 0.2
-        ? 'Most of it is QUIC, which pages do not need: `quic = "pressure"` in `[policy]` rejects it while that table is short, and ' +
-          'browsers take TCP at once.'
-        : 'Fewer new sessions are what helps: see `portfold hosts --sort -created` for who opens most.',
+    advice: adviceUpstream(one),
   }),
 
   'host-limit': (one, clock) => limitWords(one, clock),
@@ -259,6 +264,20 @@ function adviceTowards(one: Finding, holders: readonly WhyHost[], sessions: numb
     );
   return 'Many hosts use one service: more ports help, that is a second address; or fewer sessions that stay open there.';
 }
+
+function adviceUpstream({ classes, numbers }: Finding): string {
+  if (numbers.quicRejected > 0)
+    return (
+      `QUIC is rejected for it (${plural(numbers.quicRejected, 'packet')} lately), and browsers take TCP at once. Else fewer new sessions ` +
+      'help: `portfold hosts --sort -created` shows who opens most.'
+    );
+  if (quicShare(classes) >= QUIC_SHARE_MIN)
+    return 'Much of it is QUIC, which pages do not need: with `quic = "pressure"` or `"reject"` in `[policy]` browsers take TCP at once.';
+  return 'Fewer new sessions are what helps: see `portfold hosts --sort -created` for who opens most.';
+}
+
+/** From this share on it is worth rejecting. */
+const QUIC_SHARE_MIN = 0.2;
 
 function tableWords(one: Finding, clock: Clock, title: string, what: string): Words {
   const { used, capacity, count } = one.numbers;
@@ -367,110 +386,3 @@ export function hostWords(host: Omit<WhyHostReport, 'text'>, clock: Clock): stri
 const refusalWords = (one: WhyHostReport['refusals'][number], clock: Clock): string =>
   `${one.reason} (since ${clock(new Date(one.since))}` +
   `${lead(', to ', one.destinations.slice(0, 2).map(place), '')})`;
-
-// ---- pieces of sentences
-
-const number = (value: number): string =>
-  String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',');
-
-const plural = (count: number, word: string): string =>
-  `${number(count)} ${word}${count === 1 ? '' : 's'}`;
-
-const times = (count: number, one: string, many: string): string =>
-  `${number(count)} ${count === 1 ? one : many}`;
-
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
-
-const list = (words: readonly string[]): string =>
-  words.length < 2 ? (words[0] ?? '') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;
-
-/** Nothing where there is nothing to name. */
-const lead = (before: string, words: readonly string[], after = '.'): string =>
-  words.length === 0 ? '' : `${before}${list(words)}${after}`;
-
-const address = (host: WhyHost): string => host.address;
-
-const withSessions = (host: WhyHost): string =>
-  host.sessions === undefined ? host.address : `${host.address} (${number(host.sessions)})`;
-
-const CLASS_NAMES: Record<string, string> = {
-  other: 'other UDP',
-  tcp: 'TCP',
-  icmp: 'ping',
-  dns: 'DNS',
-  ntp: 'NTP',
-  quic: 'QUIC',
-  stun: 'calls and games (STUN)',
-  dtls: 'DTLS',
-  wireguard: 'WireGuard',
-  ike: 'IKE',
-  'esp-in-udp': 'IPsec',
-  openvpn: 'OpenVPN',
-  sip: 'SIP',
-  rtp: 'RTP',
-  dht: 'BitTorrent DHT',
-  utp: 'BitTorrent (uTP)',
-};
-
-const className = (name: string): string => CLASS_NAMES[name] ?? name;
-
-const STATE_WORDS: Record<string, string> = {
-  answered: '',
-  established: '',
-  unanswered: ' without an answer',
-};
-
-const withCount = ({ class: name, state = '', count }: WhyClass): string =>
-  `${number(count)} ${className(name)}${STATE_WORDS[state] ?? ` (${state})`}`;
-
-/** "QUIC (61 %)", of what is named. */
-function sharesOf(classes: readonly WhyClass[]): string[] {
-  const all = classes.reduce((total, { count }) => total + count, 0);
-  return classes
-    .slice(0, 3)
-    .filter(({ count }) => count > 0)
-    .map(({ class: name, count }) => `${className(name)} (${share(count, all)})`);
-}
-
-function quicShare(classes: readonly WhyClass[]): number {
-  const all = classes.reduce((total, { count }) => total + count, 0);
-  const quic = classes.find((one) => one.class === 'quic')?.count ?? 0;
-  return all === 0 ? 0 : quic / all;
-}
-
-const share = (part: number, whole: number): string =>
-  whole === 0 ? '0 %' : `${Math.round((100 * part) / whole)} %`;
-
-const minutes = (seconds: number): string =>
-  seconds < 90 ? plural(Math.round(seconds), 'second') : plural(Math.round(seconds / 60), 'minute');
-
-const place = ({ protocol, address: to, port }: WhyDestination): string =>
-  `${protocol === undefined ? '' : `${protocol} `}${to}${port === undefined || protocol === 'icmp' ? '' : `:${port}`}`;
-
-/** "udp 192.168.1.211 ports 59870 and 59781"; all are of one address. */
-function addressesWithPorts(places: readonly WhyDestination[]): string {
-  if (places.length === 0) return '';
-  const [first] = places;
-  if (first.protocol === 'icmp') return `${first.address} (ping)`;
-  const ports = [...new Set(places.slice(0, 4).map(({ port }) => String(port)))];
-  return `${first.protocol} ${first.address} port${ports.length > 1 ? 's' : ''} ${list(ports)}`;
-}
-
-/** "since 14:02", "from 14:02 to 14:05", or nothing. */
-function when({ since, until }: Finding, clock: Clock): string {
-  if (since === undefined) return '';
-  if (until === undefined) return ` since ${clock(new Date(since))}`;
-  return ` from ${clock(new Date(since))} to ${clock(new Date(until))}`;
-}
-
-/** "20 new sessions were refused in the last minute, 812 since 14:02". */
-function howMany(one: Finding, clock: Clock, thing: string, what: string): string {
-  const { count = 0, lastMinute } = one.numbers;
-  const were = (many: number): string => (many === 1 ? 'was' : 'were');
-  if (lastMinute === undefined || one.until !== undefined || lastMinute === count)
-    return `${plural(count, thing)} ${were(count)} ${what}${when(one, clock)}`;
-  return (
-    `${plural(lastMinute, thing)} ${were(lastMinute)} ${what} in the last minute, ` +
-    `${number(count)}${when(one, clock)}`
-  );
-}

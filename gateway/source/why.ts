@@ -27,9 +27,10 @@ import {
 } from './why-facts.ts';
 import { HIGH_SHARE, hostOf, NAMED_MAX, UPSTREAM_HIGH_SHARE } from './why-finding.ts';
 import { SAMPLE_MILLISECONDS, STREAK_QUIET_MS, WhyHistory } from './why-history.ts';
+import { type Clock, localClock } from './why-phrases.ts';
 import { RefusalTally } from './why-refusals.ts';
 import { findSilence } from './why-silence.ts';
-import { type Clock, hostWords, localClock, summaryOf, wordsFor } from './why-words.ts';
+import { hostWords, summaryOf, wordsFor } from './why-words.ts';
 
 /** What may change while the gateway runs. */
 export interface WhyView {

@@ -12,7 +12,8 @@ import type {
   WhyFacts,
 } from '../../../gateway/source/why-facts.ts';
 import type { Finding } from '../../../gateway/source/why-finding.ts';
-import { localClock, summaryOf, wordsFor } from '../../../gateway/source/why-words.ts';
+import { localClock } from '../../../gateway/source/why-phrases.ts';
+import { summaryOf, wordsFor } from '../../../gateway/source/why-words.ts';
 
 const NOW = Date.parse('2026-11-22T14:30:00');
 const minutesAgo = (minutes: number): number => NOW - minutes * 60_000;
@@ -316,6 +317,10 @@ describe('why: findings', () => {
       /In the last 10 minutes most were made for QUIC \(61 %\) and TCP \(39 %\) by 192\.168\.1\.11 \(100\) and 192\.168\.1\.12 \(20\)\./,
     );
     assert.match(one.advice, /quic = "pressure"/);
+    assert.match(
+      wordsFor({ ...one, numbers: { ...one.numbers, quicRejected: 9 } }, clock).advice,
+      /^QUIC is rejected for it \(9 packets/,
+    );
     const refused = refusal('UpstreamFull', BOB, '198.51.100.9', 443, streak(3, 3));
     assert.equal(only({ upstream: above, refusals: [refused] }, 'upstream').severity, 'short');
   });
