@@ -1,7 +1,16 @@
 /** Classes: each real first packet is what it is, nothing is two things, and random bytes are other. */
 import assert from 'node:assert/strict';
 import { CLASS_NAMES, Class } from '../../core/state.ts';
+import { isDht } from '../../core/wire/dht.ts';
+import { isDtls } from '../../core/wire/dtls.ts';
 import { PROTOCOL_ICMP, PROTOCOL_TCP } from '../../core/wire/ipv4.ts';
+import { isOpenvpn } from '../../core/wire/openvpn.ts';
+import { isQuic } from '../../core/wire/quic.ts';
+import { isRtp } from '../../core/wire/rtp.ts';
+import { isSip } from '../../core/wire/sip.ts';
+import { isStun } from '../../core/wire/stun.ts';
+import { isUtp } from '../../core/wire/utp.ts';
+import { isWireguard } from '../../core/wire/wireguard.ts';
 import { classify } from '../../policies/classify.ts';
 import { firstPacket } from '../support/first-packet.ts';
 import { FIRST_PAYLOADS, hex, ofLength, text } from '../support/first-payloads.ts';
@@ -48,6 +57,31 @@ describe('the class of a session', () => {
       if (BOUND_TO_PORTS.includes(nameOf(is))) continue;
       for (const port of [443, 4500, 40_000]) assert.equal(udp(payload, port), nameOf(is), origin);
     }
+  });
+
+  it('a first byte hides no protocol that would be recognised', () => {
+    const recognizers = [
+      isQuic,
+      isStun,
+      isDtls,
+      isWireguard,
+      isDht,
+      isSip,
+      isOpenvpn,
+      isUtp,
+      isRtp,
+    ];
+    let recognized = 0;
+    for (const { payload, remotePort, origin } of FIRST_PAYLOADS) {
+      const bytes = payload.slice();
+      for (let lead = 0; lead < 256; lead++) {
+        bytes[0] = lead;
+        if (!recognizers.some((is) => is(bytes, 0, bytes.length, remotePort))) continue;
+        recognized++;
+        assert.notEqual(udp(bytes, remotePort), 'other', `${origin} with ${lead} in front`);
+      }
+    }
+    assert.ok(recognized > 3 * FIRST_PAYLOADS.length, `${recognized} were recognised`);
   });
 
   it('a port makes nothing of a datagram that does not fit', () => {
