@@ -16,7 +16,7 @@ import { hasLimits, hostLimit, NO_REFUSAL, reserveLimit } from './limits.ts';
 import { MakeRoom } from './make-room.ts';
 import { Opening } from './opening.ts';
 import type { TableParts } from './parts.ts';
-import { Pressure } from './pressure.ts';
+import { Pressure, PressureCause } from './pressure.ts';
 import { refusalOf, refuse } from './refusals.ts';
 import { type Restored, restore } from './restore.ts';
 import { SessionLife } from './session-life.ts';
@@ -118,7 +118,7 @@ export class NatTable {
     first.pressure = this.pressureLevel;
     first.upstreamFill256 = upstream === undefined ? 0 : upstream.fillFor(first, low);
     // Whoever takes over an entry that stands above already makes nothing shorter there.
-    if (first.pressure > 0 && upstream !== undefined && first.upstreamFill256 === 0)
+    if (this.pressure.cause === PressureCause.Upstream && first.upstreamFill256 === 0)
       first.pressure = this.pressure.levelBesideUpstream;
 
     const decision = policy.decide(first);
@@ -134,6 +134,7 @@ export class NatTable {
     first.isPeer = (decision & DECISION_PEER) !== 0;
     first.low = low;
     first.remote = remotes.find(remoteAddress, remoteKey);
+    const { length: freeBefore } = sessions.free;
     const number = this.allocator.portFor(first, tick);
     if (number < 0) {
       const reason = this.allocator.hostLimited ? Drop.HostSessionLimit : Drop.NoPortLeft;
@@ -144,10 +145,12 @@ export class NatTable {
       return refuse(this.parts, first, Drop.UpstreamFull, tick);
 
     // The search may have ended a session, and with it this remote or this mapping.
-    first.remote = remotes.find(remoteAddress, remoteKey);
+    if (sessions.free.length !== freeBefore) {
+      first.remote = remotes.find(remoteAddress, remoteKey);
+      if (first.hasMapping) first.mapping = mappings.find(internalAddress, internalPort, protocol);
+    }
     if (first.remote < 0) first.remote = remotes.add(remoteAddress, remoteKey);
     if (first.remote < 0) return refuse(this.parts, first, Drop.RemoteTableFull, tick);
-    if (first.hasMapping) first.mapping = mappings.find(internalAddress, internalPort, protocol);
     const sessionClass = decision & DECISION_CLASS_MASK;
     this.pressure.made(remotes.sessions(first.remote) + 1);
     return this.life.make(first, number, sessionClass, externalAddress, this.allocator, tick);
