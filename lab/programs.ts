@@ -29,6 +29,7 @@ export const DEBIAN_PACKAGES: Record<string, string> = {
   stun: 'stun-client',
   chromium: 'chromium',
   caddy: 'caddy',
+  conntrack: 'conntrack',
   setpriv: 'util-linux',
   taskset: 'util-linux',
   slirp4netns: 'slirp4netns',

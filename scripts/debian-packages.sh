@@ -30,6 +30,7 @@ turnserver=coturn
 stun=stun-client
 chromium=chromium
 caddy=caddy
+conntrack=conntrack
 setpriv=util-linux
 taskset=util-linux
 slirp4netns=slirp4netns

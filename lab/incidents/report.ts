@@ -44,14 +44,16 @@ export function say(text: string): void {
 
 /** Prints it. The exit code: 0 if all that had to hold did. */
 export function printIncident(incident: Incident, output: 'table' | 'json'): number {
-  const isSurvived = incident.expectations.every(({ isMet }) => isMet);
   process.stdout.write(
     output === 'json' ? `${JSON.stringify(incident, undefined, 2)}\n` : incidentText(incident),
   );
   for (const { name, seen } of incident.expectations.filter(({ isMet }) => !isMet))
     say(`FAILED: ${name}: ${seen}`);
-  return isSurvived ? 0 : 1;
+  return isSurvived(incident) ? 0 : 1;
 }
+
+export const isSurvived = ({ expectations }: Incident): boolean =>
+  expectations.every(({ isMet }) => isMet);
 
 export function incidentText({ systems, figures, why }: Incident): string {
   const rows = [

@@ -79,7 +79,7 @@ export async function askUdp(
 ): Promise<Asked> {
   const hex = Buffer.from(payload).toString('hex');
   const words = ['-c', ASK, to, `${port}`, `${count}`, `${waitMs}`, `${localPort}`, hex];
-  return JSON.parse((await host.run('/usr/bin/python3', words)).stdout);
+  return JSON.parse((await host.run('python3', words)).stdout);
 }
 
 /** A QUIC Initial of version 1 (RFC 9000 section 17.2.2) as long as clients send it. */
