@@ -8,9 +8,9 @@
  *
  * What is not seen: packets that never reach the gateway (but for its queue), and what is slow rather than short.
  */
-import type { WhyKind, WhySeverity } from '../control/api.ts';
+import type { WhyKind } from '../control/api.ts';
 import type { WhyFacts } from './why-facts.ts';
-import type { Finding } from './why-finding.ts';
+import { type Finding, SEVERITIES } from './why-finding.ts';
 import {
   deadDestinations,
   halfOpen,
@@ -28,8 +28,6 @@ import {
   tables,
   upstream,
 } from './why-line.ts';
-
-const SEVERITIES: readonly WhySeverity[] = ['short', 'tight', 'notice'];
 
 type Finder = (facts: WhyFacts) => Finding[];
 

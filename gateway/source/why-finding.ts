@@ -30,6 +30,11 @@ export const ALIKE_MAX = 5;
 /** Hosts, destinations and classes that a finding names. */
 export const NAMED_MAX = 5;
 
+export const SEVERITIES: readonly WhySeverity[] = ['short', 'tight', 'notice'];
+
+export const worst = (severities: readonly WhySeverity[]): WhySeverity =>
+  SEVERITIES.find((severity) => severities.includes(severity)) ?? 'notice';
+
 export function finding(
   kind: WhyKind,
   severity: WhySeverity,

@@ -18,41 +18,84 @@ import {
   refusedHosts,
   severityOf,
   times,
+  worst,
 } from './why-finding.ts';
 
 /** Sessions without an answer towards one address that make it worth telling, and while others gave way to them. */
 const SILENT_SESSIONS_MIN = 3;
 const SILENT_SESSIONS_MIN_CAPPED = 2;
+/** So many hosts that ask one address, or addresses that one host asks, are told together. */
+const ALIKE_TOGETHER = 3;
 /** A host that holds so many half-open connections, and mostly such, does not open them to use them. */
 const HALF_OPEN_MIN = 256;
 const HALF_OPEN_SHARE = 0.5;
 
-/** A host sends to an address from which nothing comes back, and takes a port with each attempt. */
+/**
+ * A host sends to an address from which nothing comes back, and takes a port with each attempt. Several hosts that ask the same address
+ * are one finding, and so are several addresses that one host asks.
+ */
 export function deadDestinations(facts: WhyFacts): Finding[] {
   const { gaveWay } = facts;
   const isCapped = gaveWay !== undefined && facts.nowMs - gaveWay.lastMs < NOW_MS;
   const least = isCapped ? SILENT_SESSIONS_MIN_CAPPED : SILENT_SESSIONS_MIN;
   const found = facts.silent.filter(({ sessions }) => sessions >= least);
-  return found.slice(0, ALIKE_MAX).map((one) =>
-    finding('dead-destination', silentSeverity(facts, one), {
-      since: iso(one.sinceMs),
-      hosts: [{ address: one.host, sessions: one.sessions, ports: one.externalPorts }],
-      destinations: one.ports.map((port) => ({ protocol: 'udp', address: one.remote, port })),
-      classes: [{ class: one.class, state: 'unanswered', count: one.sessions }],
-      numbers: {
-        sessions: one.sessions,
-        externalPorts: one.externalPorts,
-        sourcePorts: one.sourcePorts,
-        remotePorts: one.portCount,
-        packets: one.packets,
-        answered: 0,
-        ports: facts.portCount,
-        ...(gaveWay ? { gaveWay: gaveWay.count, gaveWayLastMinute: gaveWay.lastMinute } : {}),
-        deadDestinations: found.length,
-      },
-    }),
-  );
+  const groups: SilentFacts[][] = [];
+  let rest = found;
+  for (const key of ['remote', 'host'] as const)
+    for (const group of groupBy(rest, (one) => one[key])) {
+      if (group.length < ALIKE_TOGETHER) continue;
+      groups.push(group);
+      rest = rest.filter((one) => !group.includes(one));
+    }
+  groups.push(...rest.map((one) => [one]));
+  return groups
+    .sort((a, b) => total(b, 'sessions') - total(a, 'sessions'))
+    .slice(0, ALIKE_MAX)
+    .map((group) => deadDestination(facts, group, groups.length));
 }
+
+function deadDestination(facts: WhyFacts, group: SilentFacts[], groups: number): Finding {
+  const { gaveWay } = facts;
+  const [first] = group;
+  const severities = group.map((one) => silentSeverity(facts, one));
+  const addresses = groupBy(group, ({ remote }) => remote);
+  const hosts = groupBy(group, ({ host }) => host);
+  return finding('dead-destination', worst(severities), {
+    since: iso(Math.min(...group.map(({ sinceMs }) => sinceMs))),
+    hosts: hosts.slice(0, NAMED_MAX).map((same) => ({
+      address: same[0].host,
+      sessions: total(same, 'sessions'),
+      ports: total(same, 'externalPorts'),
+    })),
+    // All ports of the one address, or the most used port of each.
+    destinations: addresses
+      .flatMap(([one]) =>
+        one.ports
+          .slice(0, addresses.length > 1 ? 1 : NAMED_MAX)
+          .map((port) => ({ protocol: 'udp' as const, address: one.remote, port })),
+      )
+      .slice(0, NAMED_MAX),
+    classes: [{ class: first.class, state: 'unanswered', count: total(group, 'sessions') }],
+    numbers: {
+      sessions: total(group, 'sessions'),
+      externalPorts: total(group, 'externalPorts'),
+      sourcePorts: total(group, 'sourcePorts'),
+      remotePorts: Math.max(...group.map(({ portCount }) => portCount)),
+      packets: total(group, 'packets'),
+      answered: 0,
+      ports: facts.portCount,
+      hosts: hosts.length,
+      addresses: addresses.length,
+      deadDestinations: groups,
+      ...(gaveWay ? { gaveWay: gaveWay.count, gaveWayLastMinute: gaveWay.lastMinute } : {}),
+    },
+  });
+}
+
+const total = (
+  group: readonly SilentFacts[],
+  what: 'sessions' | 'externalPorts' | 'sourcePorts' | 'packets',
+): number => group.reduce((sum, one) => sum + one[what], 0);
 
 /** The cause of a shortage is short itself; a host that holds a quarter of the ports for nothing is on the way there. */
 function silentSeverity(
@@ -79,9 +122,11 @@ function silentSeverity(
 export function privateDestinations(facts: WhyFacts): Finding[] {
   const refusal = refusalOf(facts, 'PrivateDestination');
   if (refusal === undefined) return [];
-  const told = refusal.hosts.flatMap((host) =>
-    groupByAddress(host.destinations).map((places) => ({ host, places })),
-  );
+  const told = refusal.hosts.flatMap((host) => {
+    const addresses = groupBy(host.destinations, ({ address }) => address);
+    const groups = addresses.length < ALIKE_TOGETHER ? addresses : [host.destinations];
+    return groups.map((places) => ({ host, places }));
+  });
   if (told.length === 0)
     return [
       finding('private-destination', 'notice', {
@@ -98,9 +143,14 @@ export function privateDestinations(facts: WhyFacts): Finding[] {
         ...times({ ...refusal, sinceMs: host.sinceMs, lastMs: host.lastMs }, facts),
         reason: refusal.reason,
         hosts: [{ address: host.address, refused: sum(places) }],
-        destinations: places.map((one) => ({ ...endpoint(one), refused: one.told })),
-        // With one host and one address the counter tells exactly; else events tell whose how many were, as far as they were told.
-        numbers: told.length === 1 ? counts(refusal) : { count: sum(places) },
+        destinations: places
+          .slice(0, NAMED_MAX)
+          .map((one) => ({ ...endpoint(one), refused: one.told })),
+        numbers: {
+          // Of one host the counter tells exactly; else events tell whose how many were, as far as they were told.
+          ...(told.length === 1 ? counts(refusal) : { count: sum(places) }),
+          addresses: new Set(places.map(({ address }) => address)).size,
+        },
       }),
     );
 }
@@ -147,9 +197,10 @@ export function hostLimits(facts: WhyFacts): Finding[] {
   });
 }
 
-const limitNumbers = ({ limits, sessions, owned }: HostFacts): Record<string, number> => ({
+const limitNumbers = ({ limits, sessions, peak, owned }: HostFacts): Record<string, number> => ({
   sessions,
   owned,
+  sessionsPeak: peak,
   sessionsMax: limits.sessions,
   newPerSecondMax: limits.newPerSecond,
   ownedMax: limits.owned,
@@ -219,11 +270,13 @@ export function refusedByPolicy(facts: WhyFacts): Finding[] {
 const sum = (places: readonly { told: number }[]): number =>
   places.reduce((total, { told }) => total + told, 0);
 
-function groupByAddress<Place extends { address: string; told: number }>(
-  places: readonly Place[],
-): Place[][] {
-  const groups = new Map<string, Place[]>();
-  for (const place of places)
-    groups.set(place.address, [...(groups.get(place.address) ?? []), place]);
+/** In the order in which the keys come up. */
+function groupBy<One>(all: readonly One[], keyOf: (one: One) => string): One[][] {
+  const groups = new Map<string, One[]>();
+  for (const one of all) {
+    const group = groups.get(keyOf(one));
+    if (group === undefined) groups.set(keyOf(one), [one]);
+    else group.push(one);
+  }
   return [...groups.values()];
 }

@@ -28,6 +28,7 @@ import {
   withCount,
   withSessions,
 } from './why-phrases.ts';
+import { silentWords } from './why-words-dead.ts';
 
 export interface Words {
   title: string;
@@ -38,13 +39,19 @@ export interface Words {
 export const wordsFor = (finding: Finding, clock: Clock): Words =>
   WORDS[finding.kind](finding, clock);
 
+const NOTICES_IN_SUMMARY = 3;
+
 /** One sentence over all. */
 export function summaryOf(findings: readonly (Finding & Words)[], facts: WhyFacts): string {
   const titles = (severity: string): string[] => [
     ...new Set(findings.filter((one) => one.severity === severity).map(({ title }) => title)),
   ];
   const [short, tight, noted] = [titles('short'), titles('tight'), titles('notice')];
-  const also = noted.length === 0 ? '' : ` Worth knowing: ${noted.join('; ')}.`;
+  const more = noted.length - NOTICES_IN_SUMMARY;
+  const also =
+    noted.length === 0
+      ? ''
+      : ` Worth knowing: ${noted.slice(0, NOTICES_IN_SUMMARY).join('; ')}${more > 0 ? `; ${more} more` : ''}.`;
   if (short.length > 0)
     return `Short: ${short.join('; ')}.${tight.length > 0 ? ` Nearly used up: ${tight.join('; ')}.` : ''}${also}`;
   if (tight.length > 0)
@@ -183,16 +190,22 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
 
   'private-destination': (one, clock) => {
     const [host] = one.hosts;
-    const to = addressesWithPorts(one.destinations);
+    const { addresses = 0 } = one.numbers;
     const who = host === undefined ? 'Somebody in the LAN' : host.address;
+    const isOne = addresses === 1;
+    const to = isOne
+      ? addressesWithPorts(one.destinations)
+      : addresses === 0
+        ? 'private addresses'
+        : `private addresses (${list(one.destinations.slice(0, 3).map(place))}${addresses > 3 ? ', …' : ''})`;
     return {
       title:
-        to === ''
+        host === undefined
           ? 'private destinations'
-          : `${who} seeks the private ${one.destinations[0].address}`,
+          : `${who} seeks ${isOne ? `the private ${one.destinations[0].address}` : `${number(addresses)} private addresses`}`,
       text:
-        `${who} sends to ${to === '' ? 'a private address' : to}. That is a private address, which no network here holds and no ` +
-        `public line leads to: ${howMany(one, clock, 'packet', 'refused')}. It takes no external port and hurts nobody else.`,
+        `${who} sends to ${to}. ${isOne ? 'That is a private address, which' : 'Those'} no network here holds and no public line leads ` +
+        `to: ${howMany(one, clock, 'packet', 'refused')}. It takes no external port and hurts nobody else.`,
       advice:
         `Look on ${host?.address ?? 'that host'} for a program with an address of another network in its settings: the driver of a ` +
         'device, a printer, a VPN. If that network does lie behind a router of yours, give this gateway a route to it.',
@@ -219,7 +232,7 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
   pressure: (one, clock) => ({
     title: `pressure, level ${one.numbers.level} of 3`,
     text:
-      `Pressure is at level ${one.numbers.level} of 3${when(one, clock)}: ` +
+      `There is pressure${when(one, clock)}, now at level ${one.numbers.level} of 3: ` +
       `${causeSentence(one.reason)}. So idle sessions end sooner than otherwise` +
       `${one.numbers.endedSooner > 0 ? `, ${number(one.numbers.endedSooner)} until now` : ''}` +
       (one.numbers.evicted > 0
@@ -300,57 +313,20 @@ function tableWords(one: Finding, clock: Clock, title: string, what: string): Wo
 
 function limitWords(one: Finding, clock: Clock): Words {
   const who = one.hosts[0]?.address ?? 'a host';
-  const { newPerSecondMax, sessionsMax, ownedMax, sessions } = one.numbers;
-  let limit = 'reached what a single host may have';
+  const { newPerSecondMax, sessionsMax, sessionsPeak, ownedMax, sessions } = one.numbers;
+  let limit = 'has met what a single host may have';
   if (one.reason === 'HostRateLimit')
     limit = `begins more new sessions${newPerSecondMax > 0 ? ` than the ${number(newPerSecondMax)} a second` : ''} that a host may`;
-  else if (sessionsMax > 0 && sessions >= 0.9 * sessionsMax)
-    limit = `holds ${number(sessions)} sessions, and a host may have ${number(sessionsMax)}`;
-  else if (ownedMax > 0) limit = `has as many sessions or ports of its own as a host may have`;
+  else if (sessionsMax > 0 && sessionsPeak >= sessionsMax)
+    limit = `has met the limit of ${number(sessionsMax)} sessions that a host may have, and holds ${number(sessions)} now`;
+  else if (ownedMax > 0)
+    limit = `has met the limit of ${number(ownedMax)} ports that a host may own`;
   return {
     title: `the limit of ${who}`,
     text:
       `${capital(who)} ${limit}: ${howMany(one, clock, 'packet', 'refused')}` +
       `${lead(', most to ', one.destinations.slice(0, 3).map(place), '')}. Other hosts are not affected.`,
     advice: `\`portfold why --host ${who}\` shows what it does. If that is meant so, raise the \`limits\` in \`[policy]\`, or of its LAN.`,
-  };
-}
-
-/** From here on the ports of one address look like a search. */
-const SCAN_PORTS_MIN = 8;
-
-function silentWords(one: Finding, clock: Clock): Words {
-  const [host] = one.hosts;
-  const { sessions, externalPorts, sourcePorts, remotePorts, packets, ports, gaveWay } =
-    one.numbers;
-  const to = one.destinations[0].address;
-  const isDns = one.classes[0].class === 'dns';
-  const isScan = remotePorts >= SCAN_PORTS_MIN && remotePorts > sourcePorts;
-  const where = isScan
-    ? `${number(remotePorts)} UDP ports of ${to}`
-    : `${to} port ${list(one.destinations.slice(0, 3).map(({ port }) => String(port)))}`;
-  const what = isScan ? 'tries' : isDns ? 'asks the name server' : 'sends UDP to';
-  const isEachNew = packets <= 1.5 * sessions && sourcePorts >= 0.75 * sessions;
-  return {
-    title: `${host.address} gets no answer from ${to}`,
-    text:
-      `${host.address} ${what} ${where}, and nothing there has answered${when(one, clock)}.` +
-      (isEachNew && !isScan
-        ? ' Nearly each packet comes from a new source port, and would take a port of its own for minutes.'
-        : '') +
-      ` It holds ${number(externalPorts)} of ${plural(ports, 'external port')} now` +
-      (gaveWay === undefined
-        ? '.'
-        : `; ${number(gaveWay)} older sessions have given way to newer ones` +
-          `${one.numbers.deadDestinations > 1 ? ' (all such destinations together)' : ''}, ` +
-          `${number(one.numbers.gaveWayLastMinute)} of them in the last minute.`) +
-      (one.severity === 'notice' ? ' It hurts nobody else.' : ''),
-    advice: isDns
-      ? `Give ${host.address} another name server, or see whether ${to} runs.`
-      : isScan
-        ? `That is what a port scan looks like: find out what runs on ${host.address}.`
-        : `Look on ${host.address} for a program that seeks something at ${to} which is not there any more: the driver of a device, a ` +
-          'printer, a game. `portfold sessions state=unanswered` lists the attempts.',
   };
 }
 
@@ -372,9 +348,9 @@ export function hostWords(host: Omit<WhyHostReport, 'text'>, clock: Clock): stri
     ) +
     (host.sessionsRefused === 0
       ? ' Nothing was refused to it.'
-      : ` ${number(host.sessionsRefused)} of its new sessions were refused since it is known` +
+      : ` ${plural(host.sessionsRefused, 'new session')} ${host.sessionsRefused === 1 ? 'was' : 'were'} refused to it` +
         `${lead(
-          '; lately ',
+          ', lately for ',
           host.refusals.map((one) => refusalWords(one, clock)),
           '',
         )}.`) +

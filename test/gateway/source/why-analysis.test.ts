@@ -13,7 +13,7 @@ import type {
 } from '../../../gateway/source/why-facts.ts';
 import type { Finding } from '../../../gateway/source/why-finding.ts';
 import { localClock } from '../../../gateway/source/why-phrases.ts';
-import { summaryOf, wordsFor } from '../../../gateway/source/why-words.ts';
+import { summaryOf, type Words, wordsFor } from '../../../gateway/source/why-words.ts';
 
 const NOW = Date.parse('2026-11-22T14:30:00');
 const minutesAgo = (minutes: number): number => NOW - minutes * 60_000;
@@ -129,7 +129,7 @@ const silent = (sessions: number, some: Partial<SilentFacts> = {}): SilentFacts 
 
 const kinds = (some: Partial<WhyFacts>): WhyKind[] => analyse(facts(some)).map(({ kind }) => kind);
 
-function only(some: Partial<WhyFacts>, kind: WhyKind): Finding & { text: string; advice: string } {
+function only(some: Partial<WhyFacts>, kind: WhyKind): Finding & Words {
   const found = analyse(facts(some));
   assert.deepEqual(
     found.map((one) => one.kind),
@@ -370,6 +370,32 @@ describe('why: findings', () => {
       );
     });
 
+    it('of one host, or of one address, are told together', () => {
+      const scan = [1, 2, 3, 4].map((last) => silent(4, { remote: `192.0.2.${last}` }));
+      const one = only({ silent: scan }, 'dead-destination');
+      assert.equal(one.title, '192.168.1.11 gets no answer from 4 addresses');
+      assert.deepEqual([one.numbers.sessions, one.numbers.addresses], [16, 4]);
+      assert.match(
+        one.text,
+        /sends UDP to 4 addresses, and nothing there has answered since 14:02;/,
+      );
+      assert.match(one.text, /most are udp 192\.0\.2\.1:59870, udp 192\.0\.2\.2:59870,/);
+
+      const hosts = [11, 12, 13].map((last) =>
+        silent(3, { host: `192.168.1.${last}`, remote: '192.0.2.53', ports: [53], class: 'dns' }),
+      );
+      const server = only({ silent: [...hosts] }, 'dead-destination');
+      assert.equal(server.title, '3 hosts get no answer from 192.0.2.53');
+      assert.match(server.text, /they are 192\.168\.1\.11, 192\.168\.1\.12 and 192\.168\.1\.13\./);
+      assert.match(server.advice, /^See whether the name server 192\.0\.2\.53 runs/);
+      assert.deepEqual(
+        analyse(facts({ silent: [...hosts, ...scan.slice(0, 2)] })).map(
+          ({ numbers }) => numbers.sessions,
+        ),
+        [9, 4, 4],
+      );
+    });
+
     it('tell a port scan and a name server that is gone apart', () => {
       const scan = silent(200, { portCount: 200, ports: [1, 2, 3], sourcePorts: 1, packets: 200 });
       assert.match(only({ silent: [scan] }, 'dead-destination').text, /tries 200 UDP ports of 192/);
@@ -407,9 +433,24 @@ describe('why: findings', () => {
       );
     });
 
+    it('of one host that tries many are told together', () => {
+      const places = [1, 2, 3, 4].map((last) => ({
+        ...refused.hosts[0].destinations[0],
+        address: `192.168.7.${last}`,
+      }));
+      const many = { ...refused, hosts: [{ ...refused.hosts[0], destinations: places }] };
+      const one = only({ refusals: [many] }, 'private-destination');
+      assert.equal(one.title, '192.168.1.11 seeks 4 private addresses');
+      assert.equal(one.numbers.count, 812);
+      assert.match(
+        one.text,
+        /^192\.168\.1\.11 sends to private addresses \(udp 192\.168\.7\.1:59870,/,
+      );
+    });
+
     it('are counted also where no event told of them', () => {
       const one = only({ refusals: [{ ...refused, hosts: [] }] }, 'private-destination');
-      assert.match(one.text, /^Somebody in the LAN sends to a private address/);
+      assert.match(one.text, /^Somebody in the LAN sends to private addresses\. Those no network/);
     });
   });
 
@@ -429,7 +470,7 @@ describe('why: findings', () => {
     const most = refusal('HostSessionLimit', BOB, '198.51.100.9', 443, streak(90, 9));
     assert.match(
       only({ hosts: limited, refusals: [most] }, 'host-limit').text,
-      /^192\.168\.1\.12 holds 4,000 sessions, and a host may have 4,000:/,
+      /^192\.168\.1\.12 has met the limit of 4,000 sessions that a host may have, and holds 4,000 now:/,
     );
   });
 
@@ -456,7 +497,7 @@ describe('why: findings', () => {
     assert.equal(pressure.severity, 'tight');
     assert.match(
       pressure.text,
-      /^Pressure is at level 2 of 3 since 14:29: the table of the NAT above fills up\. .* 700 until now\.$/,
+      /^There is pressure since 14:29, now at level 2 of 3: the table of the NAT above fills up\. .* 700 until now\.$/,
     );
     assert.equal(analyse(facts({ pressure: { level: 1 } }))[0].severity, 'notice');
   });
