@@ -138,6 +138,33 @@ describe('policies for UDP', () => {
     assert.equal(await dropped(bed, 'NoPortLeft'), 0);
   });
 
+  it('below another NAT its table is spared: no tuple too many, names all the same, and ended tuples again', async () => {
+    const [host] = bed.lab.hosts;
+    const timers = 'timers = { other = 1, unanswered = 1 }';
+    await setPolicy(bed, ['preset = "home"', 'upstream = { entries = 256 }', timers]);
+    const above = async () => (await bed.gateway.control.status()).upstream;
+    const flows = (to: string, sourcePort: number) =>
+      udpFlows(host, {
+        ...{ flows: 300, from: HOST, addresses: 1, to, remotes: 100, rounds: 1, sourcePort },
+        ...{ retries: 0, timeoutMs: 500 },
+      });
+    const first = await flows('198.18.2.1', 20_000);
+    assert.ok(first.answeredEveryRound > 200, `${first.answeredEveryRound} answered`);
+    // 15/16 of the table, as the rest is for names.
+    assert.ok(first.answeredEveryRound <= 240, `${first.answeredEveryRound} answered`);
+    assert.ok((await dropped(bed, 'UpstreamFull')) > 0);
+    assert.equal(await resolve(host), SERVER);
+    await until('the sessions to end', async () => (await sessionsOf(`host=${HOST}`)).length < 5);
+
+    const other = await flows('198.18.3.1', 30_000);
+    assert.equal(other.answeredEveryRound, 0);
+    const again = await flows('198.18.2.1', 40_000);
+    assert.equal(again.answeredEveryRound, first.answeredEveryRound);
+    const { used, reused } = (await above()) ?? { used: 0, reused: 0 };
+    assert.ok(used > 230 && used <= 256, `${used} entries`);
+    assert.equal(reused, again.answeredEveryRound);
+  });
+
   it('game: everybody may come in where a port is owned, and the port stays', async () => {
     const [host, second] = bed.lab.hosts;
     await setPolicy(bed, ['preset = "game"']);
