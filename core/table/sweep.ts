@@ -7,7 +7,8 @@
  * A session of class Dns whose queries are all answered ends sooner, two seconds after its last packet. What the packet path counts
  * anyway is enough: as many answers as queries, and the last packet was an answer. A retry makes the queries more again; an answer
  * that comes twice makes the answers more, so a query after it counts as unanswered until something comes in. Several queries may
- * share a socket.
+ * share a socket. Where the timer of the class is that of RFC 4787 REQ-5, two minutes or more, this holds for port 53 only: REQ-5a allows
+ * it for the application that the port is registered for.
  *
  * UDP sessions that stayed unanswered for more than 3 s are counted on the way, by host and remote address; where they are too many
  * the oldest gives way (unanswered.ts).
@@ -23,6 +24,7 @@ import {
   TICKS_PER_SECOND,
   TIMER_MASK,
 } from '../state.ts';
+import { DNS_PORT } from '../wire/dns.ts';
 import { PROTOCOL_UDP } from '../wire/ipv4.ts';
 import {
   S_COMMIT,
@@ -33,6 +35,7 @@ import {
   S_OVERRIDE,
   S_PACKETS_IN,
   S_PACKETS_OUT,
+  S_PORTS,
 } from './arena.ts';
 import { Counter } from './counters.ts';
 import type { TableParts } from './parts.ts';
@@ -45,6 +48,8 @@ const SWEEP_MS = 1000;
 const SWEEP_RECORDS_MAX = 1 << 18;
 /** A DNS session lives on for so long behind its last answer, for late duplicates. */
 const DNS_END_TICKS = 2 * TICKS_PER_SECOND;
+/** RFC 4787 REQ-5: no UDP timer is shorter. */
+const REQUIRED_TICKS = 120 * TICKS_PER_SECOND;
 /** Class and state of a DNS session over UDP that something was answered to; and the bits of the commit word that hold them. */
 const DNS_ANSWERED = (Class.Dns << COMMIT_CLASS_SHIFT) | State.Answered;
 const CLASS_AND_STATE = (CLASS_MASK << COMMIT_CLASS_SHIFT) | (STATES_MAX - 1);
@@ -88,7 +93,7 @@ export class Sweep {
           if (level > 0 && override === 0 && idle <= policy.timers[0][commit & TIMER_MASK])
             this.parts.counters[Counter.EndedByPressure]++;
           this.end(session);
-        } else if (idle > DNS_END_TICKS && isDnsDone(words, at, commit)) this.end(session);
+        } else if (idle > DNS_END_TICKS && isDnsDone(words, at, commit, limit)) this.end(session);
         else if (idle < 0) words[at + S_LAST_SEEN] = tick;
         else if (
           (commit & 63) === State.Unanswered &&
@@ -115,7 +120,8 @@ export class Sweep {
 }
 
 /** True if the session is one of DNS, and every query that it has carried was answered. */
-const isDnsDone = (words: Int32Array, at: number, commit: number): boolean =>
+const isDnsDone = (words: Int32Array, at: number, commit: number, limit: number): boolean =>
   (commit & CLASS_AND_STATE) === DNS_ANSWERED &&
+  (limit < REQUIRED_TICKS || (words[at + S_PORTS] & 0xffff) === DNS_PORT) &&
   words[at + S_PACKETS_IN] >= words[at + S_PACKETS_OUT] &&
   words[at + S_LAST_INBOUND] === words[at + S_LAST_SEEN];

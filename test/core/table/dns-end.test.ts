@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import type { Policy } from '../../../core/policy.ts';
 import { CLASS_MASK, Class, COMMIT_CLASS_SHIFT } from '../../../core/state.ts';
 import { S_COMMIT, S_PACKETS_IN, S_PACKETS_OUT } from '../../../core/table/arena.ts';
 import { presetPolicy } from '../../../policies/build.ts';
 import { Bench, endpoints } from '../../support/gateway.ts';
 import { udp4 } from '../../support/packets.ts';
 
+const home = presetPolicy('home', { privateDestinations: 'allow', unansweredPerRemote: 0 });
+const strict = presetPolicy('rfc', { privateDestinations: 'allow' });
 const CLIENT = '192.168.1.11:40000';
 const SERVER = '198.51.100.1:53';
 /** What a record waits for the sweep at most, beyond its time: a sweep of the table, and a tick. */
@@ -19,24 +22,28 @@ const query = (id: number): Uint8Array =>
 
 /** A resolver's client and its name server, at one gateway. */
 class Resolver {
-  readonly bench = new Bench({
-    policy: presetPolicy('home', { privateDestinations: 'allow', unansweredPerRemote: 0 }),
-  });
+  readonly bench: Bench;
+  private readonly server: string;
   private external = '';
 
+  constructor(policy = home, server = SERVER) {
+    this.bench = new Bench({ policy });
+    this.server = server;
+  }
+
   ask(id = 1): void {
-    const out = this.bench.pass4(udp4({ from: CLIENT, to: SERVER, payload: query(id) }));
+    const out = this.bench.pass4(udp4({ from: CLIENT, to: this.server, payload: query(id) }));
     this.external = endpoints(out).from;
   }
 
   answer(): void {
-    const out = this.bench.pass4(udp4({ from: SERVER, to: this.external }));
+    const out = this.bench.pass4(udp4({ from: this.server, to: this.external }));
     assert.equal(endpoints(out).to, CLIENT);
   }
 
   /** What becomes of an answer that comes now. */
   late(): Uint8Array | string {
-    return this.bench.send(udp4({ from: SERVER, to: this.external }));
+    return this.bench.send(udp4({ from: this.server, to: this.external }));
   }
 
   get isThere(): boolean {
@@ -133,6 +140,18 @@ describe('a DNS session', () => {
       assert.ok(dns.isThere);
     }
     within(dns.lifetime() + 1.5, 2);
+  });
+
+  it('ends so on any port, and with the timers of RFC 4787 REQ-5 on port 53 alone (REQ-5a)', () => {
+    const ends = (policy: Policy, port: number): number => {
+      const dns = new Resolver(policy, `198.51.100.1:${port}`);
+      dns.ask();
+      dns.answer();
+      return dns.lifetime();
+    };
+    within(ends(home, 5353), 2);
+    within(ends(strict, 53), 2);
+    within(ends(strict, 5353), 300);
   });
 
   it('is the only one that ends so', () => {
