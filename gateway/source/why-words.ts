@@ -208,7 +208,8 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
         `to: ${howMany(one, clock, 'packet', 'refused')}. It takes no external port and hurts nobody else.`,
       advice:
         `Look on ${host?.address ?? 'that host'} for a program with an address of another network in its settings: the driver of a ` +
-        'device, a printer, a VPN. If that network does lie behind a router of yours, give this gateway a route to it.',
+        'device, a printer, a VPN. If that network does lie behind a router of yours, give this gateway a route to it; behind the line, ' +
+        '`private-except` in `[policy]` lets it through.',
     };
   },
 
