@@ -132,7 +132,7 @@ export class Flows {
       else this.sayAgain(flow, plan);
       return;
     }
-    if (this.lost[flow] === 0) this.world.tally.sessions++;
+    if (this.packets[flow] === 1) this.world.tally.sessions++;
     if (plan.isDead === true) this.sayAgain(flow, plan);
     else this.later(flow, Step.Answer, plan.rttMs);
   }

@@ -17,6 +17,8 @@ import type { Sample } from './tally.ts';
 const WIDTH = 1040;
 const LEGEND_ROW = 20;
 const PANEL = { width: 420, height: 190, left: 76, top: 92, gapX: 96, gapY: 78 } as const;
+const LINE_WIDTH = 2;
+const WIDER_MAX = 3;
 const LEGEND_CHARACTER = 7.4;
 const LEGEND_GAP = 36;
 
@@ -125,12 +127,12 @@ function drawPanel({ title, lines, limits }: Panel, area: Area, minutes: number[
       text(area.left - 8, scale.at(tick) + 4, tick.toLocaleString('en'), 'end'),
     ]),
     ...shown.map((limit) => horizontal('limit', area, scale.at(limit))),
-    // The first model is drawn last, on top of the others.
+    // The first model is drawn last, on top of the others, and thinner, so that two lines in one place are seen to be two.
     ...[...lines].reverse().map(({ colour, dashed, values: heights }) => {
       const points = heights.map(
         (value, i) => `${figure(x(minutes[i]))},${figure(scale.at(value))}`,
       );
-      return `<polyline class="line c${colour}${dashed ? ' dashed' : ''}" style="fill:none" points="${points.join(' ')}"/>`;
+      return `<polyline class="line c${colour}${dashed ? ' dashed' : ''}" style="fill:none;stroke-width:${LINE_WIDTH + Math.min(colour, WIDER_MAX)}" points="${points.join(' ')}"/>`;
     }),
     horizontal('axis', area, area.bottom),
     ...verticalScale([last], false, area)

@@ -88,7 +88,10 @@ export class Page implements FlowOwner {
   private isShown = false;
   private isOver = false;
 
-  /** @param random the page's own; @param kind of action that it counts as */
+  /**
+   * @param random the page's own; each connection has one of its own again, so that what failed before changes nothing in it
+   * @param kind of action that it counts as
+   */
   constructor(world: World, browser: Browser, shape: PageShape, random: Random, kind: string) {
     this.world = world;
     this.browser = browser;
@@ -136,15 +139,14 @@ export class Page implements FlowOwner {
   private connect(server: number, delayMs: number): void {
     const connection = this.serverOf.push(server) - 1;
     const { address } = this.servers[server];
-    // Drawn in any case, so that the page is the same whatever the router did before.
-    const wantsQuic = this.random.chance(this.quicChance);
+    const wantsQuic = this.random.fork(connection).chance(this.quicChance);
     const atMs = this.world.timeline.nowMs + delayMs;
     if (wantsQuic && this.browser.mayUseQuic(address, atMs)) this.openQuic(connection, delayMs);
     else this.openTcp(connection, delayMs);
   }
 
   private openQuic(connection: number, delayMs: number): void {
-    const { random } = this;
+    const random = this.random.fork(connection, Part.Quic);
     const rttMs = random.between(8, 60);
     this.world.tally.quicAttempts++;
     this.world.flows.begin(
@@ -167,7 +169,7 @@ export class Page implements FlowOwner {
   }
 
   private openTcp(connection: number, delayMs: number): void {
-    const { random } = this;
+    const random = this.random.fork(connection, Part.Tcp);
     const rttMs = random.between(8, 60);
     this.world.flows.begin(
       {
