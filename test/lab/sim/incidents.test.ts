@@ -18,7 +18,7 @@ const BELOW = `${PORTFOLD}below = "rtx1200"\nbelow-entries = 2000\n`;
 
 describe('simulated conference', () => {
   it('fills a table of 2,000 entries after some hundred page views, 900 s being too long for QUIC', () => {
-    const runs = runAll(scenarioOf(conference(10, 20, RTX1200 + PORTFOLD)));
+    const runs = runAll(scenarioOf(conference(15, 12, RTX1200 + PORTFOLD)));
     const { samples, peakSessions } = runs.rtx1200.tally;
     const before = samples.find(({ failures }) => failures > 0)?.actions ?? Number.NaN;
     assert.ok(before > 70 && before < 130, `the first page failed after ${before} page views`);
