@@ -17,7 +17,7 @@
  * The share rule: the victim's host must hold at least two sessions more than the asker's, so that the asker never gains over a smaller
  * one and the two do not take it from each other in turn. Who holds most himself pays with his own sessions of rank 0 to 3, or is
  * refused. What is in use ends only where the victim's host holds four times what the asker would: that breaks a monopoly, and nothing
- * less. Lower ranks go first (0 and 3 together, then 4, then 5), among equals those of whoever holds most, then the longest idle.
+ * less. Lower ranks go first (0 to 3 together, then 4, then 5), among equals those of whoever holds most, then the longest idle.
  * Towards a remote a host's sessions are counted among those looked at; in the table its record knows.
  *
  * Never ended: a session younger than 3 s, an honest burst; a session on an owned port for the sake of a guest; a session of a LAN
@@ -28,7 +28,7 @@
  * remote remembers for how long searching is useless; for hosts other than the one that was refused last, and so for the share rule, 16
  * searches are made in a tick nonetheless. In a full table a host is made room for 16 times a tick, all of them 512 times.
  */
-import type { Policy } from '../policy.ts';
+import { type Policy, PROFILES_MAX } from '../policy.ts';
 import { COMMIT_PROFILE_SHIFT, Flag, State, TIMER_MASK } from '../state.ts';
 import {
   S_COMMIT,
@@ -91,9 +91,10 @@ const THE_TABLE = -1;
 export class MakeRoom {
   private readonly parts: TableParts;
   private readonly endSession: (session: number) => void;
-  private policy: Policy;
-  /** Something may give way at all, and whoever holds most pays. */
-  private letsGiveWay = false;
+  /** Profiles whose sessions may give way, a bit each; and the timers of the highest level. */
+  private givingProfiles = 0;
+  private shortestTimers: Int32Array;
+  /** Whoever holds most pays. */
   private sharesOut = false;
 
   /** Sessions looked at, and how many of them each host has. */
@@ -114,15 +115,20 @@ export class MakeRoom {
   constructor(parts: TableParts, policy: Policy, endSession: (session: number) => void) {
     this.parts = parts;
     this.endSession = endSession;
-    this.policy = policy;
+    this.shortestTimers = policy.timers[3];
     this.hostCounts = new Uint16Array(parts.hosts.capacity);
     this.setPolicy(policy);
   }
 
   setPolicy(policy: Policy): void {
-    this.policy = policy;
-    this.letsGiveWay = policy.profiles.some(({ evictUnanswered }) => evictUnanswered);
-    this.sharesOut = this.letsGiveWay && policy.pressure.evictFrom < NEVER;
+    this.shortestTimers = policy.timers[3];
+    this.givingProfiles = 0;
+    for (let i = 0; i < PROFILES_MAX; i++) {
+      // A profile that is not known any more is the first, as everywhere.
+      const profile = policy.profiles[i] ?? policy.profiles[0];
+      if (profile.evictUnanswered) this.givingProfiles |= 1 << i;
+    }
+    this.sharesOut = this.givingProfiles !== 0 && policy.pressure.evictFrom < NEVER;
   }
 
   /** True if somebody may ask anew at a remote that remembers a refusal: it may have been that of whoever holds most. */
@@ -148,7 +154,7 @@ export class MakeRoom {
     const { words } = sessions;
     // A session that ends tells its remote; an owner that gives its port back frees it towards all of them and tells nobody.
     let waitTicks = ports.ownedCount[group] > 0 ? OWNED_RETRY_TICKS : REFUSE_TICKS_MAX;
-    if (!isSyn && !this.letsGiveWay) {
+    if (!isSyn && this.givingProfiles === 0) {
       remotes.refuseFor(remote, tick, waitTicks);
       return -1;
     }
@@ -181,9 +187,8 @@ export class MakeRoom {
       this.seen[this.seenCount++] = session;
       if (rank === RANK_UNANSWERED || rank === RANK_OVERDUE) {
         candidates++;
-        const host = this.hostOf(at);
-        const held = this.parts.hosts.words[(host << HOST_SHIFT) + HOST_SESSIONS];
-        this.prefer(session, rank, held, tick - words[at + S_CREATED]);
+        // What is worth nothing to its host is nobody's loss: the oldest, whoever holds it. To know who costs two misses each.
+        this.prefer(session, rank, 0, tick - words[at + S_CREATED]);
       } else waitTicks = Math.min(waitTicks, this.ticksToWait(at, tick));
     }
 
@@ -290,9 +295,7 @@ export class MakeRoom {
 
   /** True unless the profile of the session keeps RFC 6888 REQ-11. */
   private mayGiveWay(commit: number): boolean {
-    const { profiles } = this.policy;
-    const profile = profiles[(commit >>> COMMIT_PROFILE_SHIFT) & 3] ?? profiles[0];
-    return profile.evictUnanswered;
+    return ((this.givingProfiles >>> ((commit >>> COMMIT_PROFILE_SHIFT) & 3)) & 1) !== 0;
   }
 
   /** How willingly a session is let go. */
@@ -304,7 +307,7 @@ export class MakeRoom {
     if (isClosed(state)) return RANK_CLOSED;
     if (state === State.Unanswered) return RANK_UNANSWERED;
     const idle = tick - words[at + S_LAST_SEEN];
-    if (idle > this.policy.timers[3][commit & TIMER_MASK]) return RANK_OVERDUE;
+    if (idle > this.shortestTimers[commit & TIMER_MASK]) return RANK_OVERDUE;
     if (idle < IDLE_TICKS) return RANK_IN_USE;
     const isProtected = state === State.TcpEstablished || this.isOnOwnPort(at);
     return isProtected ? RANK_PROTECTED : RANK_IDLE;
@@ -325,7 +328,7 @@ export class MakeRoom {
     const commit = words[at + S_COMMIT];
     const age = tick - words[at + S_CREATED];
     if ((commit & 63) === State.Unanswered) return Math.max(1, UNANSWERED_TICKS - age);
-    const overdue = this.policy.timers[3][commit & TIMER_MASK] + 1;
+    const overdue = this.shortestTimers[commit & TIMER_MASK] + 1;
     const left = Math.max(overdue - (tick - words[at + S_LAST_SEEN]), UNANSWERED_TICKS - age);
     return Math.max(1, left);
   }
