@@ -4,7 +4,7 @@
  * A mapping lives as long as it has sessions. Its external port is the *primary* one: sessions that were diverted to another port
  * belong to the same mapping and keep their own port in their record.
  */
-import { PROFILE_SHIFT, PROFILES_MAX } from '../policy.ts';
+import { DECISION_CLASS_MASK, PROFILE_SHIFT, PROFILES_MAX } from '../policy.ts';
 import {
   type Arena,
   M_CREATED,
@@ -127,6 +127,13 @@ export class Mappings {
   profile(mapping: number): number {
     const external = this.words[(mapping << MAPPING_SHIFT) + M_EXTERNAL];
     return (external >>> MAPPING_PROFILE_SHIFT) & (PROFILES_MAX - 1);
+  }
+
+  /** Profile and class: those of its first packet, or of the one by which it became an owner. */
+  setClass(mapping: number, sessionClass: number): void {
+    const at = (mapping << MAPPING_SHIFT) + M_EXTERNAL;
+    const others = ~(DECISION_CLASS_MASK << MAPPING_CLASS_SHIFT);
+    this.words[at] = (this.words[at] & others) | (sessionClass << MAPPING_CLASS_SHIFT);
   }
 
   /** Gives the mapping another primary port (when a peer claims one of its own). */

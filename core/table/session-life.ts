@@ -68,6 +68,7 @@ export class SessionLife {
     }
     if (allocator.claimed) {
       mappings.setExternalPort(mapping, port);
+      mappings.setClass(mapping, sessionClass);
       mappings.setOwner(mapping, true);
       ports.claim(group, number, mapping);
       hosts.words[(host << HOST_SHIFT) + HOST_OWNED]++;

@@ -1,9 +1,11 @@
 /** Classes: each real first packet is what it is, nothing is two things, and random bytes are other. */
 import assert from 'node:assert/strict';
-import { CLASS_NAMES, Class } from '../../core/state.ts';
+import { CLASS_MASK, CLASS_NAMES, Class } from '../../core/state.ts';
+import { M_EXTERNAL } from '../../core/table/arena.ts';
+import { MAPPING_CLASS_SHIFT, MAPPING_SHIFT } from '../../core/table/mappings.ts';
 import { isDht } from '../../core/wire/dht.ts';
 import { isDtls } from '../../core/wire/dtls.ts';
-import { PROTOCOL_ICMP, PROTOCOL_TCP } from '../../core/wire/ipv4.ts';
+import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, parseIpv4 } from '../../core/wire/ipv4.ts';
 import { isOpenvpn } from '../../core/wire/openvpn.ts';
 import { isQuic } from '../../core/wire/quic.ts';
 import { isRtp } from '../../core/wire/rtp.ts';
@@ -11,9 +13,12 @@ import { isSip } from '../../core/wire/sip.ts';
 import { isStun } from '../../core/wire/stun.ts';
 import { isUtp } from '../../core/wire/utp.ts';
 import { isWireguard } from '../../core/wire/wireguard.ts';
+import { presetPolicy } from '../../policies/build.ts';
 import { classify } from '../../policies/classify.ts';
 import { firstPacket } from '../support/first-packet.ts';
 import { FIRST_PAYLOADS, hex, ofLength, text } from '../support/first-payloads.ts';
+import { Bench } from '../support/gateway.ts';
+import { udp4 } from '../support/packets.ts';
 
 const nameOf = (sessionClass: number): string => CLASS_NAMES[sessionClass];
 
@@ -108,6 +113,25 @@ describe('the class of a session', () => {
       ['L2TP', hex('c802004500000000000000008008000000000001'), 1701],
     ];
     for (const [name, payload, port] of others) assert.equal(udp(payload, port), 'other', name);
+  });
+
+  it('a mapping keeps the class of its first packet, or takes that by which it became an owner', () => {
+    const bench = new Bench({ policy: presetPolicy('home') });
+    const from = '192.168.1.11:50000';
+    const stun = hex('000100002112a442b550ef5353eb333d669194ed');
+    const { mappings } = bench.table.parts;
+    const classAfter = (payload: Uint8Array, to: string): string => {
+      bench.send(udp4({ from, to, payload }));
+      const mapping = mappings.find(parseIpv4('192.168.1.11'), 50_000, PROTOCOL_UDP);
+      const external = mappings.words[(mapping << MAPPING_SHIFT) + M_EXTERNAL];
+      const name = nameOf((external >>> MAPPING_CLASS_SHIFT) & CLASS_MASK);
+      assert.equal(mappings.isOwner(mapping), name === 'stun');
+      return name;
+    };
+    assert.equal(classAfter(text('hello'), '198.51.100.7:7000'), 'other');
+    assert.equal(classAfter(hex('17fefd0001000000000001000155'), '198.51.100.8:7000'), 'other');
+    assert.equal(classAfter(stun, '198.51.100.9:3478'), 'stun');
+    assert.equal(classAfter(text('hello'), '198.51.100.10:7000'), 'stun');
   });
 
   it('random bytes are other, but for one in 500 to even ports', () => {
