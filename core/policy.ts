@@ -80,7 +80,10 @@ export interface Profile {
 export interface PressurePlan {
   /** Fill at which levels 1, 2 and 3 begin. A level ends when the fill has been 16/256 below its beginning for five seconds. */
   readonly levelAt256: readonly [number, number, number];
-  /** From this level on (1 … 3; 4: never) a full table or a full remote makes room by ending a session of whoever holds most. */
+  /**
+   * From this level on (1 … 3; 4: never) a full table or a full remote makes room by ending a session of whoever holds most. What is
+   * full is at level 3 by itself, whatever the line is.
+   */
   readonly evictFrom: number;
 }
 

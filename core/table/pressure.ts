@@ -45,14 +45,6 @@ export const PressureCause = {
   Upstream: 4,
 } as const;
 
-export const PRESSURE_CAUSE_NAMES: readonly string[] = [
-  '',
-  'session table',
-  'owned ports',
-  'destinations',
-  'upstream',
-];
-
 export const PRESSURE_LEVELS = 4;
 
 const LEVEL_MAX = PRESSURE_LEVELS - 1;
