@@ -16,7 +16,8 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const mocha = join(root, 'node_modules', 'mocha', 'bin', 'mocha.js');
 const folder = mkdtempSync(join(tmpdir(), 'portfold-test-'));
-const UNIT_TIMEOUT_MS = 20_000;
+/** Files run beside each other, one a core. */
+const UNIT_TIMEOUT_MS = 30_000;
 const E2E_TIMEOUT_MS = 300_000;
 /** A run that takes longer hangs. */
 const RUN_TIMEOUT_MS = 12 * 60_000;
@@ -38,7 +39,7 @@ if (run(process.execPath, ['scripts/build.js']) !== 0) {
 const words = ['--no-config', '--node-option', 'import=tsx', '--extension', 'ts', '--exit'];
 if (suites.includes('unit')) {
   const spec = files.length > 0 ? files : ['test/**/*.test.ts', '--ignore', 'test/e2e/**'];
-  runMocha('unit', [...words, '--timeout', String(UNIT_TIMEOUT_MS), ...spec]);
+  runMocha('unit', [...words, '--parallel', '--timeout', String(UNIT_TIMEOUT_MS), ...spec]);
 }
 if (suites.includes('e2e')) {
   const obstacle = namespaceObstacle();
