@@ -138,12 +138,9 @@ function makePortfold(
   });
 }
 
-/**
- * What the gateway is told of the router above it: the timers that are published of that model, and fifteen sixteenths of its table, for
- * a venue's router has entries of its own.
- */
+/** What the gateway is told of the router above it: the timers that are published of that model, and the size that its table has here. */
 function upstreamOf(name: string, above: RouterModel): UpstreamSettings {
-  const entries = Math.min(Math.floor((above.capacity * 15) / 16), UPSTREAM_ENTRIES_MAX);
+  const entries = Math.min(above.capacity, UPSTREAM_ENTRIES_MAX);
   const seconds = UPSTREAM_SECONDS_UNKNOWN;
   const unknown = { entries, udpSeconds: seconds, tcpSeconds: seconds, icmpSeconds: seconds };
   return { ...(UPSTREAM_MODELS[name] ?? unknown), entries };
