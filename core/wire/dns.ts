@@ -40,15 +40,6 @@ const NAME_BYTES_MAX = 255;
 const CLASS_IN = 1;
 const CLASS_CHAOS = 3;
 
-/** True for a query with one question; the caller knows by the port that it may be one. */
-export function isDnsQuery(bytes: Uint8Array, at: number, length: number): boolean {
-  return (
-    length >= DNS_HEADER_BYTES + QUESTION_BYTES_MIN &&
-    (readU16(bytes, at + FLAGS) & (QR | OPCODE)) === 0 &&
-    readU16(bytes, at + QUESTIONS) === 1
-  );
-}
-
 /** True if the `length` bytes at `at` are DNS between these two ports. */
 export function isDns(
   bytes: Uint8Array,
