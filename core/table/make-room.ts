@@ -36,6 +36,7 @@ import {
   S_EXTERNAL,
   S_LAST_SEEN,
   S_MAPPING,
+  S_OVERRIDE,
   S_SEQUENCE_OUT,
   S_TIMESTAMP,
 } from './arena.ts';
@@ -307,10 +308,16 @@ export class MakeRoom {
     if (isClosed(state)) return RANK_CLOSED;
     if (state === State.Unanswered) return RANK_UNANSWERED;
     const idle = tick - words[at + S_LAST_SEEN];
-    if (idle > this.shortestTimers[commit & TIMER_MASK]) return RANK_OVERDUE;
+    if (idle > this.shortestTimer(at, commit)) return RANK_OVERDUE;
     if (idle < IDLE_TICKS) return RANK_IN_USE;
     const isProtected = state === State.TcpEstablished || this.isOnOwnPort(at);
     return isProtected ? RANK_PROTECTED : RANK_IDLE;
+  }
+
+  /** Ticks of silence that a session is granted at the highest level; one with a timer of its own keeps that. */
+  private shortestTimer(at: number, commit: number): number {
+    const override = this.parts.sessions.words[at + S_OVERRIDE] >>> 16;
+    return override !== 0 ? override : this.shortestTimers[commit & TIMER_MASK];
   }
 
   private isOnOwnPort(at: number): boolean {
@@ -328,7 +335,7 @@ export class MakeRoom {
     const commit = words[at + S_COMMIT];
     const age = tick - words[at + S_CREATED];
     if ((commit & 63) === State.Unanswered) return Math.max(1, UNANSWERED_TICKS - age);
-    const overdue = this.shortestTimers[commit & TIMER_MASK] + 1;
+    const overdue = this.shortestTimer(at, commit) + 1;
     const left = Math.max(overdue - (tick - words[at + S_LAST_SEEN]), UNANSWERED_TICKS - age);
     return Math.max(1, left);
   }
