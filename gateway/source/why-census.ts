@@ -27,7 +27,7 @@ import {
   R_COUNT,
   R_PORT,
   REMOTE_WORDS,
-  S_MAPPING,
+  S_INTERNAL_ADDRESS,
   S_REMOTE,
 } from '../../core/table/arena.ts';
 import {
@@ -51,7 +51,7 @@ import type {
   RemoteFacts,
   SilentFacts,
 } from './why-facts.ts';
-import { add, addressOf, eachSession, isSame, Top, topOf } from './why-records.ts';
+import { AddressTable, add, addressOf, eachSession, isSame, Top, topOf } from './why-records.ts';
 import { SilentPairs } from './why-silence.ts';
 
 export interface CensusRequest {
@@ -81,6 +81,7 @@ export interface Census {
 const HOSTS_BY_SESSIONS = 8;
 const HOSTS_BY_CREATED = 4;
 const HOSTS_WANTED_MAX = 32;
+const HOSTS_CLOSE_MAX = HOSTS_BY_SESSIONS + HOSTS_BY_CREATED + HOSTS_WANTED_MAX;
 const REMOTES_MAX = 12;
 /** Destinations of one host that are told apart; the frequent ones are among the first that are met. */
 const DESTINATIONS_MAX = 4_096;
@@ -102,7 +103,8 @@ class Counting {
   private readonly arena: Arena;
   private readonly all = new Int32Array(MATRIX);
   private readonly chosenHosts: number[];
-  private readonly slotOfHost: Int8Array;
+  /** Slot + 1 by address. */
+  private readonly slotOfHost = new AddressTable(HOSTS_CLOSE_MAX);
   private readonly byHost: Int32Array[];
   private readonly destinations: Map<number, number>[];
   private readonly chosenRemotes: number[];
@@ -117,7 +119,9 @@ class Counting {
     this.request = request;
     this.arena = arena;
     this.chosenHosts = this.chooseHosts();
-    this.slotOfHost = slots(arena.hosts.length / HOST_WORDS, this.chosenHosts);
+    this.chosenHosts.forEach((host, slot) => {
+      this.slotOfHost.set(arena.hosts[host * HOST_WORDS + HOST_ADDRESS], 0, slot + 1);
+    });
     this.byHost = this.chosenHosts.map(() => new Int32Array(MATRIX));
     this.destinations = this.chosenHosts.map(() => new Map<number, number>());
     this.chosenRemotes = this.chooseRemotes();
@@ -159,13 +163,13 @@ class Counting {
   }
 
   count(at: number, commit: number): void {
-    const { sessions, mappings } = this.arena;
-    const host = mappings[sessions[at + S_MAPPING] * MAPPING_WORDS + M_HOST] >>> 16;
+    const { sessions } = this.arena;
+    const internal = sessions[at + S_INTERNAL_ADDRESS];
     const remote = sessions[at + S_REMOTE];
     if (!isSame(sessions, at, commit)) return;
     const cell = cellOf(commit);
     this.all[cell]++;
-    const hostSlot = this.slotOfHost[host];
+    const hostSlot = this.slotOfHost.get(internal, 0) - 1;
     if (hostSlot >= 0) {
       this.byHost[hostSlot][cell]++;
       add(this.destinations[hostSlot], remote, DESTINATIONS_MAX);
@@ -173,7 +177,7 @@ class Counting {
     const remoteSlot = this.slotOfRemote[remote];
     if (remoteSlot >= 0) {
       this.byRemote[remoteSlot][cell]++;
-      add(this.hostsOfRemote[remoteSlot], host, DESTINATIONS_MAX);
+      add(this.hostsOfRemote[remoteSlot], internal, DESTINATIONS_MAX);
     }
     this.pairs.count(at, commit);
   }
@@ -228,7 +232,7 @@ class Counting {
       sessions: this.byRemote[slot].reduce((sum, count) => sum + count, 0),
       hostCount: this.hostsOfRemote[slot].size,
       hosts: topOf(this.hostsOfRemote[slot]).map(([host, sessions]) => ({
-        address: addressOf(this.arena, host),
+        address: formatAddress(host),
         sessions,
       })),
       classes: classCounts(this.byRemote[slot]),

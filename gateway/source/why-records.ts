@@ -31,6 +31,70 @@ export const isSame = (sessions: Int32Array, at: number, commit: number): boolea
   ((Atomics.load(sessions, at + S_COMMIT) ^ commit) & (0xff << 24)) === 0 &&
   (sessions[at + S_COMMIT] & 63) !== State.Free;
 
+/**
+ * Small numbers by one or two addresses: open addressing in one typed array, since a Map takes twenty times as long for keys that are
+ * no small integers. Holds `most` keys; whatever comes later is left out.
+ */
+export class AddressTable {
+  size = 0;
+  private readonly most: number;
+  private readonly shift: number;
+  /** Two addresses and a value; a value of 0 is a free slot. */
+  private readonly words: Int32Array;
+
+  constructor(most: number) {
+    const bits = Math.ceil(Math.log2(most)) + 1;
+    this.most = most;
+    this.shift = 32 - bits;
+    this.words = new Int32Array(3 << bits);
+  }
+
+  /** The value, or 0. */
+  get(one: number, other: number): number {
+    return this.words[this.find(one, other) + 2];
+  }
+
+  /** @param value not 0 */
+  set(one: number, other: number, value: number): void {
+    const { words } = this;
+    const at = this.find(one, other);
+    if (words[at + 2] === 0) {
+      if (this.size === this.most) return;
+      this.size++;
+      words[at] = one;
+      words[at + 1] = other;
+    }
+    words[at + 2] = value;
+  }
+
+  increment(one: number, other: number): void {
+    const { words } = this;
+    const at = this.find(one, other);
+    if (words[at + 2] !== 0) words[at + 2]++;
+    else this.set(one, other, 1);
+  }
+
+  /** The keys with the greatest values, greatest first. */
+  greatest(count: number, least: number): { one: number; other: number }[] {
+    const { words } = this;
+    const top = new Top(count);
+    for (let at = 0; at < words.length; at += 3)
+      if (words[at + 2] >= least) top.add(at, words[at + 2]);
+    return top.keys.map((at) => ({ one: words[at], other: words[at + 1] }));
+  }
+
+  private find(one: number, other: number): number {
+    const { words } = this;
+    const mask = (1 << (32 - this.shift)) - 1;
+    let slot = Math.imul(one ^ Math.imul(other, 0x85ebca6b), 0x9e3779b1) >>> this.shift;
+    for (;;) {
+      const at = slot * 3;
+      if (words[at + 2] === 0 || (words[at] === one && words[at + 1] === other)) return at;
+      slot = (slot + 1) & mask;
+    }
+  }
+}
+
 /** The keys with the greatest values, greatest first; a value of 0 is none. */
 export class Top {
   readonly keys: number[] = [];

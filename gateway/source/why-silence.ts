@@ -19,11 +19,9 @@ import {
 import {
   type Arena,
   H_TICK,
-  M_HOST,
-  MAPPING_WORDS,
   S_CREATED,
   S_EXTERNAL,
-  S_MAPPING,
+  S_INTERNAL_ADDRESS,
   S_PACKETS_OUT,
   S_PORTS,
   S_REMOTE_ADDRESS,
@@ -31,7 +29,7 @@ import {
 import { PROTOCOL_UDP } from '../../core/wire/ipv4.ts';
 import { formatAddress } from '../control/text.ts';
 import type { SilentFacts } from './why-facts.ts';
-import { add, addressOf, eachSession, isSame, topOf } from './why-records.ts';
+import { AddressTable, add, eachSession, isSame, topOf } from './why-records.ts';
 
 /** Pairs of host and address without an answer: told apart, and looked at closely. */
 const PAIRS_MAX = 65_536;
@@ -55,20 +53,15 @@ export class SilentPairs {
   private readonly arena: Arena;
   private readonly tick: number;
   private readonly nowMs: number;
-  private readonly counts = new Map<number, number>();
-  private readonly close = new Map<number, Pair>();
+  private readonly counts = new AddressTable(PAIRS_MAX);
+  /** Number + 1 of the pairs that are looked at closely. */
+  private readonly close = new AddressTable(PAIRS_CLOSE);
+  private readonly pairs: Pair[] = [];
 
   constructor(arena: Arena, nowMs: number) {
     this.arena = arena;
     this.nowMs = nowMs;
     this.tick = Atomics.load(arena.header, H_TICK);
-  }
-
-  /** Host record and remote address in one number below 2^48. */
-  private keyOf(at: number): number {
-    const { sessions, mappings } = this.arena;
-    const host = mappings[sessions[at + S_MAPPING] * MAPPING_WORDS + M_HOST] >>> 16;
-    return host * 0x100000000 + (sessions[at + S_REMOTE_ADDRESS] >>> 0);
   }
 
   private isSilent(at: number, commit: number): boolean {
@@ -82,23 +75,30 @@ export class SilentPairs {
   count(at: number, commit: number): void {
     const { sessions } = this.arena;
     if ((sessions[at + S_EXTERNAL] & 0xff) !== PROTOCOL_UDP || !this.isSilent(at, commit)) return;
-    const key = this.keyOf(at);
-    if (isSame(sessions, at, commit)) add(this.counts, key, PAIRS_MAX);
+    const internal = sessions[at + S_INTERNAL_ADDRESS];
+    const remote = sessions[at + S_REMOTE_ADDRESS];
+    if (isSame(sessions, at, commit)) this.counts.increment(internal, remote);
   }
 
   /** Chooses the pairs with most sessions; how many those are. */
   choose(): number {
-    const several = [...this.counts].filter(([, count]) => count > 1).sort((a, b) => b[1] - a[1]);
-    for (const [key] of several.slice(0, PAIRS_CLOSE)) this.close.set(key, new Pair());
-    return this.close.size;
+    for (const { one, other } of this.counts.greatest(PAIRS_CLOSE, 2)) {
+      this.pairs.push(new Pair(one, other));
+      this.close.set(one, other, this.pairs.length);
+    }
+    return this.pairs.length;
   }
 
   lookClosely(at: number, commit: number): void {
     const { sessions } = this.arena;
     const external = sessions[at + S_EXTERNAL];
-    if (this.close.size === 0 || (external & 0xff) !== PROTOCOL_UDP) return;
-    const pair = this.close.get(this.keyOf(at));
-    if (pair === undefined) return;
+    if (this.pairs.length === 0 || (external & 0xff) !== PROTOCOL_UDP) return;
+    const number = this.close.get(
+      sessions[at + S_INTERNAL_ADDRESS],
+      sessions[at + S_REMOTE_ADDRESS],
+    );
+    if (number === 0) return;
+    const pair = this.pairs[number - 1];
     const ports = sessions[at + S_PORTS];
     const created = sessions[at + S_CREATED];
     const packets = sessions[at + S_PACKETS_OUT];
@@ -116,12 +116,12 @@ export class SilentPairs {
 
   /** Of those to which nothing was answered; most sessions first. */
   result(): SilentFacts[] {
-    const found: SilentFacts[] = [];
-    for (const [key, pair] of this.close) {
-      if (pair.isAnswered || pair.sessions < 2) continue;
-      found.push({
-        host: addressOf(this.arena, Math.floor(key / 0x100000000)),
-        remote: formatAddress(key % 0x100000000),
+    return this.pairs
+      .filter((pair) => !pair.isAnswered && pair.sessions > 1)
+      .sort((a, b) => b.sessions - a.sessions)
+      .map((pair) => ({
+        host: formatAddress(pair.internal),
+        remote: formatAddress(pair.remote),
         ports: topOf(pair.ports).map(([port]) => port),
         portCount: pair.ports.size,
         class: CLASS_NAMES[topOf(pair.classes)[0][0]],
@@ -130,13 +130,13 @@ export class SilentPairs {
         sourcePorts: pair.sourcePorts.size,
         packets: pair.packets,
         sinceMs: this.nowMs - (this.tick - pair.oldest) * TICK_MS,
-      });
-    }
-    return found.sort((a, b) => b.sessions - a.sessions);
+      }));
   }
 }
 
 class Pair {
+  readonly internal: number;
+  readonly remote: number;
   isAnswered = false;
   sessions = 0;
   packets = 0;
@@ -145,4 +145,9 @@ class Pair {
   readonly sourcePorts = new Set<number>();
   readonly ports = new Map<number, number>();
   readonly classes = new Map<number, number>();
+
+  constructor(internal: number, remote: number) {
+    this.internal = internal;
+    this.remote = remote;
+  }
 }
