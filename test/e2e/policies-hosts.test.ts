@@ -21,6 +21,8 @@ const HOST = '192.168.7.11';
 const OTHER_LAN_HOST = '192.168.8.12';
 const BURST_PER_SECOND = 10_000;
 const LOAD_FIRST = '10.64.1.0';
+/** A remote that no other test here talks to. */
+const CROWDED = '198.18.0.200';
 
 const LAN_POLICY = ['', '[[lan]]', 'name = "lab"', 'interfaces = ["h2"]', '[lan.policy]'];
 
@@ -146,5 +148,36 @@ describe('policies for hosts', () => {
     const { items } = await bed.gateway.control.events();
     assert.ok(items.some(({ kind }) => kind === 'pressure-changed'));
     if (IS_FULL) await until('the level to fall', async () => (await level()) === 0, 15_000);
+  });
+
+  it('a destination whose ports one host has taken makes room for a neighbour, not for him', async () => {
+    await setPolicy(bed, ['preset = "home"']);
+    const ports = 240;
+    const take = (flows: number, from: string): Promise<FlowsResult> =>
+      udpFlows(bed.lab.load, {
+        flows,
+        from,
+        addresses: 1,
+        to: CROWDED,
+        remotes: 1,
+        rounds: 1,
+        retries: 0,
+        timeoutMs: 2000,
+        sourcePort: 20_000 + flows,
+      });
+    assert.equal((await take(ports, '10.64.5.1')).rounds[0].answered, ports);
+    const [more] = (await take(10, '10.64.5.1')).rounds;
+    assert.deepEqual([more.answered, more.refused], [0, 10]);
+    // What is younger than three seconds is nobody's to take; then 240 are more than four times what the neighbour has.
+    const [host] = bed.lab.hosts;
+    await until('room for a neighbour', async () => {
+      const { outcome } = await askUdp(host, CROWDED, 7000, new Uint8Array(32));
+      assert.ok(outcome === 'answered' || outcome === '3/13', outcome);
+      return outcome === 'answered' || undefined;
+    });
+    const { pressure } = await bed.gateway.control.status();
+    assert.equal(pressure?.evictedFromHeaviest, 1);
+    const { items } = await bed.gateway.control.list('hosts', { filter: ['host=10.64.5.1'] });
+    assert.equal(items[0].sessions, ports - 1);
   });
 });
