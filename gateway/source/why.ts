@@ -142,7 +142,10 @@ export class Why {
       generatedAt: new Date(now).toISOString(),
       summary: summaryOf(findings, facts),
       findings,
-      users: facts.hosts.slice(0, USERS).map((user) => ({ ...hostOf(user), ports: user.owned })),
+      users: facts.hosts
+        .filter(({ sessions }) => sessions > 0)
+        .slice(0, USERS)
+        .map((user) => ({ ...hostOf(user), ports: user.owned })),
       pressure: {
         level,
         ...(cause === undefined ? {} : { cause }),
