@@ -18,7 +18,8 @@
  *            changes helps whoever forges answers (RFC 5452), and takes none where fewer linger. A TCP tuple is reused by the rules
  *            for closed sessions here (make-room.ts): the connection was reset, or its internal side closed first, so that the server
  *            holds no TIME_WAIT; or the timestamp, else the sequence number, of the new SYN is beyond the last one (RFC 6191).
- *   Refusal  A tuple that is not there yet is refused from 15/16 of the table above on; the last 1/16 is for DNS.
+ *   Refusal  A tuple that is not there yet is refused from 7/8 of the table above on, of DNS from 15/16 on. The rest is for what that
+ *            router opens itself.
  *
  * The estimate is never below the truth while what is true of the NAT above is said in the settings, but in three cases. After a restart
  * only the sessions are known, not what lingers. Packets of a closed TCP connection that do not keep it here are held not to keep it
@@ -69,8 +70,9 @@ const DONE = 2;
 const TIME_WAIT = 4;
 const TIMESTAMPS = 8;
 
-/** The share of the table above that is left for DNS, as a shift. */
-const DNS_RESERVE_SHIFT = 4;
+/** The sixteenths of the table above that DNS may fill, and all others. */
+const DNS_SIXTEENTHS = 15;
+const SIXTEENTHS = 14;
 /** DNS reuses one of this many tuples towards the same resolver. */
 const DNS_CHOICE = 32;
 /** Below this fill nobody cares whether a session opens an entry above or takes one over. */
@@ -103,8 +105,9 @@ export class Upstream {
   readonly settings: UpstreamSettings;
   private readonly parts: TableParts;
   private readonly tuples: Lingering;
-  /** Entries above which only DNS opens new ones. */
-  private readonly entriesButForDns: number;
+  /** Entries from which on no new ones are opened, by DNS and by others. */
+  private readonly dnsLimit: number;
+  private readonly limit: number;
   /** Our sessions that stand above: all but those between two hosts of ours. */
   live = 0;
   /** Sessions that took over a lingering tuple. */
@@ -120,7 +123,8 @@ export class Upstream {
     this.parts = parts;
     this.settings = settings;
     this.tuples = new Lingering(entries, parts.random.next());
-    this.entriesButForDns = entries - Math.ceil(entries / (1 << DNS_RESERVE_SHIFT));
+    this.dnsLimit = Math.max(1, Math.floor((entries * DNS_SIXTEENTHS) / 16));
+    this.limit = Math.max(1, Math.floor((entries * SIXTEENTHS) / 16));
     this.countSessions();
     if (predecessor !== undefined) {
       this.reused = predecessor.reused;
@@ -156,7 +160,7 @@ export class Upstream {
   admits(first: Opening, number: number): boolean {
     const { remoteAddress, remotePort } = first;
     const external = (this.parts.ports.set.ports[number] << 16) | first.low;
-    const limit = remotePort === DNS_PORT ? this.settings.entries : this.entriesButForDns;
+    const limit = remotePort === DNS_PORT ? this.dnsLimit : this.limit;
     return (
       this.entries < limit ||
       this.isOurs(external, remoteAddress, remotePort) ||

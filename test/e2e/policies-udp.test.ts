@@ -149,9 +149,9 @@ describe('policies for UDP', () => {
         ...{ retries: 0, timeoutMs: 500 },
       });
     const first = await flows('198.18.2.1', 20_000);
-    assert.ok(first.answeredEveryRound > 200, `${first.answeredEveryRound} answered`);
-    // 15/16 of the table, as the rest is for names.
-    assert.ok(first.answeredEveryRound <= 240, `${first.answeredEveryRound} answered`);
+    // 7/8 of the table, less what the tests before have left there.
+    const { answeredEveryRound } = first;
+    assert.ok(answeredEveryRound > 180 && answeredEveryRound <= 224, `${answeredEveryRound} flows`);
     assert.ok((await dropped(bed, 'UpstreamFull')) > 0);
     assert.equal(await resolve(host), SERVER);
     await until('the sessions to end', async () => (await sessionsOf(`host=${HOST}`)).length < 5);
@@ -159,9 +159,9 @@ describe('policies for UDP', () => {
     const other = await flows('198.18.3.1', 30_000);
     assert.equal(other.answeredEveryRound, 0);
     const again = await flows('198.18.2.1', 40_000);
-    assert.equal(again.answeredEveryRound, first.answeredEveryRound);
+    assert.equal(again.answeredEveryRound, answeredEveryRound);
     const { used, reused } = (await above()) ?? { used: 0, reused: 0 };
-    assert.ok(used > 230 && used <= 256, `${used} entries`);
+    assert.ok(used >= 224 && used <= 240, `${used} entries`);
     assert.equal(reused, again.answeredEveryRound);
   });
 
