@@ -7,4 +7,4 @@ export { makeParts } from '../../../core/table/parts.ts';
 export { PortSet } from '../../../core/table/port-set.ts';
 export { RandomSource } from '../../../core/table/random.ts';
 export { selfCheck } from '../../../core/table/self-check.ts';
-export { standardPolicy } from '../../../policies/standard.ts';
+export { policyOf } from '../policy-choice.ts';

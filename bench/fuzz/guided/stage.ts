@@ -41,13 +41,12 @@ export function variantOf(number: number): Variant {
     ...chooseVariant(number),
     ports: Uint16Array.from(ports),
     capacity: dice.pick([16, 64, 64, 256]),
-    preset: dice.chance(75) ? 'home' : 'rfc',
     refuses: false,
   };
 }
 
-/** The bundle knows the standard policy only, which is one of two. */
-const standardOf = ({ preset }: Variant): 'home' | 'rfc' => (preset === 'rfc' ? 'rfc' : 'home');
+const policyOf = (core: Core, variant: Variant): ReturnType<Core['policyOf']> =>
+  core.policyOf(variant, variant.capacity);
 
 export function makeFrames(core: Core, fill: number): Frames {
   const frames = new core.Frames(READ_BYTES, FRAMES_MAX, SPARE_BYTES, SPARE_FRAMES);
@@ -92,7 +91,7 @@ export class Stage {
     const arena = new core.Arena(this.buffer, this.shape);
     arena.format(START_MS, [EXTERNAL], new Int32Array(core.IDENTITY_WORDS));
     const parts = core.makeParts(arena, this.set, this.random);
-    this.table = new core.NatTable(parts, core.standardPolicy(standardOf(this.variant)), START_MS);
+    this.table = new core.NatTable(parts, policyOf(core, this.variant), START_MS);
     this.engine = new core.Engine(this.table, this.variant.line, LANS, frames, complete);
     this.first = { table: this.table, engine: this.engine };
     this.snapshot = new Snapshot([this.engine, dice], this.constants());
@@ -111,7 +110,7 @@ export class Stage {
     const { core, variant } = this;
     const arena = new core.Arena(this.buffer, this.shape);
     const parts = core.makeParts(arena, this.set, this.random);
-    this.table = new core.NatTable(parts, core.standardPolicy(standardOf(variant)), this.now);
+    this.table = new core.NatTable(parts, policyOf(core, variant), this.now);
     const { dropped } = this.table.restore();
     this.engine = new core.Engine(this.table, variant.line, LANS, this.frames, complete);
     return dropped;

@@ -109,10 +109,10 @@ describe('the guided fuzzer', () => {
   });
   after(() => rmSync(folder, { recursive: true }));
 
-  it('finds nothing, and reaches most of the engine', async () => {
+  it('finds nothing, and reaches two fifths of the engine at once', async () => {
     const result = await guided({ seed: 1, executions: 1200, folder });
     assert.deepEqual(result.found, []);
-    assert.ok(result.covered > result.edges * 0.5, `${result.covered} of ${result.edges} edges`);
+    assert.ok(result.covered > result.edges * 0.4, `${result.covered} of ${result.edges} edges`);
     assert.ok(readdirSync(folder).length >= 40, `${readdirSync(folder).length} cases were kept`);
     assert.ok(!existsSync(join(folder, 'findings')));
   }).timeout(120_000);
@@ -120,7 +120,7 @@ describe('the guided fuzzer', () => {
   it('goes on where an earlier run ended', async () => {
     const stored = readdirSync(folder).length;
     const result = await guided({ seed: 2, executions: 100, folder });
-    assert.ok(result.covered > result.edges * 0.5, `${result.covered} of ${result.edges} edges`);
+    assert.ok(result.covered > result.edges * 0.4, `${result.covered} of ${result.edges} edges`);
     assert.ok(result.cases >= stored * 0.9, `${result.cases} of ${stored} cases`);
   }).timeout(120_000);
 
