@@ -4,6 +4,7 @@ import type {
   DestinationCount,
   FillFacts,
   OwnedFacts,
+  PressureCause,
   RefusalFacts,
   WhyFacts,
 } from './why-facts.ts';
@@ -59,14 +60,16 @@ export function portsTowards(facts: WhyFacts): Finding[] {
     .map((one) => towards(facts, one, refusal, refused.length === 1));
 
   const isRefused = new Set(refused.map(({ place }) => keyOf(place)));
-  const high = facts.remotes.filter(
-    (remote) => remote.sessions >= HIGH_SHARE * facts.portCount && !isRefused.has(keyOf(remote)),
-  );
+  const others = facts.remotes.filter((remote) => !isRefused.has(keyOf(remote)));
+  let high = others.filter(({ sessions }) => sessions >= HIGH_SHARE * facts.portCount);
+  const severity = high.length > 0 ? 'tight' : 'notice';
+  if (high.length === 0 && refused.length === 0 && isCause(facts, 'destinations'))
+    high = others.slice(0, 1);
   if (high.length === 0) return findings;
   const [first] = high;
   return [
     ...findings,
-    finding('ports-towards', 'tight', {
+    finding('ports-towards', severity, {
       hosts: first.hosts.slice(0, NAMED_MAX).map(hostOf),
       destinations: high.map(destinationOf),
       classes: classesOf(first.classes),
@@ -140,11 +143,19 @@ function isSpent(facts: WhyFacts, place: Refused['place']): boolean {
 
 /** Ports that have an owner are gone for everybody else. */
 export function ownedPorts(facts: WhyFacts): Finding[] {
+  // Under pressure for them those that are owned most are told, however few that are.
+  const fullest = isCause(facts, 'owned-ports')
+    ? Math.max(...facts.owned.map(({ owned }) => owned))
+    : Number.POSITIVE_INFINITY;
   return facts.owned
-    .filter(({ owned, most }) => most > 0 && owned >= HIGH_SHARE * most)
+    .filter(({ owned, most }) => owned > 0 && (owned >= HIGH_SHARE * most || owned >= fullest))
     .map((owned) => {
-      const trouble = facts.peersWithoutPort ?? refusalOf(facts, 'NoPortLeft');
-      return finding('owned-ports', trouble ? severityOf(trouble, facts, 'tight') : 'tight', {
+      const isHigh = owned.owned >= HIGH_SHARE * owned.most;
+      const isSpent = owned.owned >= HIGH_SHARE * facts.portCount;
+      const refusal = isSpent ? refusalOf(facts, 'NoPortLeft') : undefined;
+      const trouble = isHigh ? (facts.peersWithoutPort ?? refusal) : undefined;
+      const otherwise = isHigh ? 'tight' : 'notice';
+      return finding('owned-ports', trouble ? severityOf(trouble, facts, otherwise) : otherwise, {
         ...(trouble ? times(trouble, facts) : {}),
         hosts: ownersOf(owned),
         classes: owned.classes
@@ -168,9 +179,15 @@ const ownersOf = ({ hosts }: OwnedFacts): WhyHost[] =>
 /** Tables that are full, or nearly. */
 export function tables(facts: WhyFacts): Finding[] {
   return [
-    ...table(facts, 'session-table', facts.sessions, 'SessionTableFull'),
-    ...table(facts, 'remote-table', facts.remotesTable, 'RemoteTableFull'),
-    ...table(facts, 'host-table', facts.hostsTable, undefined),
+    ...table(
+      facts,
+      'session-table',
+      facts.sessions,
+      'SessionTableFull',
+      isCause(facts, 'sessions'),
+    ),
+    ...table(facts, 'remote-table', facts.remotesTable, 'RemoteTableFull', false),
+    ...table(facts, 'host-table', facts.hostsTable, undefined, false),
     ...reserve(facts),
   ];
 }
@@ -180,10 +197,11 @@ function table(
   kind: WhyKind,
   fill: FillFacts,
   reason: string | undefined,
+  isPressing: boolean,
 ): Finding[] {
   const refusal = reason === undefined ? undefined : refusalOf(facts, reason);
   const isHigh = fill.used >= HIGH_SHARE * fill.capacity;
-  if (!isHigh && refusal === undefined) return [];
+  if (!isHigh && !isPressing && refusal === undefined) return [];
   const otherwise = isHigh ? 'tight' : 'notice';
   return [
     finding(kind, refusal ? severityOf(refusal, facts, otherwise) : otherwise, {
@@ -217,7 +235,7 @@ export function upstream(facts: WhyFacts): Finding[] {
   if (above === undefined) return [];
   const refusal = refusalOf(facts, 'UpstreamFull');
   const isHigh = above.used >= UPSTREAM_HIGH_SHARE * above.capacity;
-  if (!isHigh && refusal === undefined) return [];
+  if (!isHigh && refusal === undefined && !isCause(facts, 'upstream')) return [];
   const otherwise = isHigh ? 'tight' : 'notice';
   const makers = facts.hosts.toSorted((a, b) => b.createdRecently - a.createdRecently);
   return [
@@ -242,6 +260,10 @@ export function upstream(facts: WhyFacts): Finding[] {
     }),
   ];
 }
+
+/** Pressure comes from there, so it is told who takes it although it is not nearly used up. */
+const isCause = ({ pressure: { level, cause } }: WhyFacts, what: PressureCause): boolean =>
+  level > 0 && cause === what;
 
 export function pressure(facts: WhyFacts): Finding[] {
   const { level, cause, sinceMs } = facts.pressure;

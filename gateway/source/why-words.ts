@@ -6,7 +6,7 @@
  */
 import type { WhyHost, WhyHostReport, WhyKind } from '../control/api.ts';
 import type { WhyFacts } from './why-facts.ts';
-import type { Finding } from './why-finding.ts';
+import { type Finding, HIGH_SHARE } from './why-finding.ts';
 import {
   address,
   addressesWithPorts,
@@ -300,7 +300,7 @@ function tableWords(one: Finding, clock: Clock, title: string, what: string): Wo
   return {
     title,
     text:
-      `${capital(title)} is ${used >= capacity ? 'full' : 'nearly full'}: ${number(used)} of ${number(capacity)} ${what}` +
+      `${capital(title)} is ${used >= capacity ? 'full' : used >= HIGH_SHARE * capacity ? 'nearly full' : 'filling up'}: ${number(used)} of ${number(capacity)} ${what}` +
       (count === undefined ? '.' : `; ${howMany(one, clock, 'new session', 'refused')}.`) +
       lead(' Most sessions are held by ', one.hosts.map(withSessions)) +
       lead(' They are ', one.classes.map(withCount)) +

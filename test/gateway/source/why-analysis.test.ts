@@ -5,6 +5,7 @@ import { analyse, concerning } from '../../../gateway/source/why-analysis.ts';
 import type {
   HostFacts,
   OwnedFacts,
+  PressureCause,
   RefusalFacts,
   RemoteFacts,
   SilentFacts,
@@ -500,6 +501,22 @@ describe('why: findings', () => {
       /^There is pressure since 14:29, now at level 2 of 3: the table of the NAT above fills up\. .* 700 until now\.$/,
     );
     assert.equal(analyse(facts({ pressure: { level: 1 } }))[0].severity, 'notice');
+  });
+
+  it('say who takes what pressure comes from, although it is not nearly used up', () => {
+    const under = (cause: PressureCause): [WhyKind, string][] =>
+      analyse(
+        facts({
+          pressure: { level: 1, cause },
+          upstream: { used: 500, capacity: 1_000, reused: 0 },
+          owned: [owned('tcp', 0), owned('udp', 110), owned('icmp', 0)],
+        }),
+      ).map(({ kind, severity }) => [kind, severity]);
+    const pressure: [WhyKind, string] = ['pressure', 'notice'];
+    assert.deepEqual(under('sessions'), [['session-table', 'notice'], pressure]);
+    assert.deepEqual(under('owned-ports'), [['owned-ports', 'notice'], pressure]);
+    assert.deepEqual(under('destinations'), [['ports-towards', 'notice'], pressure]);
+    assert.deepEqual(under('upstream'), [['upstream', 'notice'], pressure]);
   });
 
   it('stand worst first, and the summary names them in that order', () => {

@@ -71,8 +71,8 @@ class House {
     }
   }
 
-  send(from: string, to: string): Uint8Array | keyof typeof Drop {
-    return this.bench.send(udp4({ from, to }));
+  send(from: string, to: string, payload?: Uint8Array): Uint8Array | keyof typeof Drop {
+    return this.bench.send(udp4({ from, to, payload }));
   }
 
   /** Sends, and has it answered. */
@@ -82,6 +82,14 @@ class House {
     const external = (out[20] << 8) | out[21];
     this.bench.pass4(udp4({ from: to, to: `${EXTERNAL}:${external}` }));
   }
+}
+
+/** An Initial of version 1, as far as it can be read without keys. */
+function quicInitial(): Uint8Array {
+  const bytes = new Uint8Array(1_200);
+  bytes.set([0xc3, 0, 0, 0, 1, 8]);
+  bytes.set([0x40 | (1_182 >> 8), 1_182 & 255], 16);
+  return bytes;
 }
 
 const find = (answer: WhyAnswer, kind: WhyKind): WhyFinding => {
@@ -243,6 +251,49 @@ describe('why', () => {
     assert.equal(table.severity, 'tight');
     assert.equal(table.hosts[0].sessions, 240);
   });
+
+  for (const mode of ['allow', 'pressure'] as const)
+    it(`names what fills the table of the NAT above, QUIC: ${mode}`, async () => {
+      const upstream = { entries: 1_000, udpSeconds: 900, tcpSeconds: 900, icmpSeconds: 60 };
+      const quic = { ...PRESETS.event.quic, mode };
+      const house = new House({
+        policy: presetPolicy('event', { upstream, quic }),
+        capacity: 4_096,
+      });
+      const payload = quicInitial();
+      let port = 2_000;
+      await house.pass(60, (second) => {
+        // A visitor opens a page each second: twenty sessions by QUIC, answered, and a name.
+        const visitor = `192.168.1.${20 + (second % 10)}`;
+        for (let i = 0; i < 20; i++) {
+          const to = `198.51.${port % 40}.${1 + (port % 199)}:443`;
+          const from = `${visitor}:${port++}`;
+          const out = house.send(from, to, payload);
+          if (typeof out === 'string' || out[9] === 1) continue;
+          const external = (out[20] << 8) | out[21];
+          house.bench.pass4(udp4({ from: to, to: `${EXTERNAL}:${external}` }));
+        }
+      });
+      const answer = await house.why.answer();
+      const one = find(answer, 'upstream');
+      assert.ok(one.numbers.used >= 450, `${one.numbers.used}`);
+      assert.equal(one.classes[0].class, 'quic');
+      assert.ok(
+        one.hosts.length >= 3 && one.hosts.every(({ address }) => address.startsWith('192.')),
+      );
+      if (mode === 'allow') {
+        assert.equal(one.severity, 'short');
+        assert.equal(one.numbers.count, house.bench.dropCount('UpstreamFull'));
+        assert.match(one.advice, /Much of it is QUIC/);
+      } else {
+        assert.notEqual(one.severity, 'short');
+        assert.equal(house.bench.dropCount('UpstreamFull'), 0);
+        const rejected = find(answer, 'refused-by-policy');
+        assert.equal(rejected.numbers.count, house.bench.dropCount('QuicRejected'));
+        assert.match(one.advice, /^QUIC is rejected for it/);
+        assert.equal(find(answer, 'pressure').reason, 'upstream');
+      }
+    });
 
   it('counts as a naive look at all sessions does', async () => {
     const house = new House({ capacity: 8_192 });
