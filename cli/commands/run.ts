@@ -9,7 +9,7 @@ export function addRun(program: Command, context: Context): void {
     .summary('Run the gateway in the foreground')
     .description(
       'Run the gateway in the foreground. SIGTERM ends it and undoes its changes to the host. SIGHUP reads the ' +
-        'configuration again: preset, log level and LANs change while packets flow, anything else needs a restart. ' +
+        'configuration again: policies, log level and LANs change while packets flow, anything else needs a restart. ' +
         'Sessions of a gateway that was killed, or that ended with --handover, are taken over.\n\n' +
         'Exit status: 0 ended on request, 1 failed, 4 no permission, 78 the configuration is wrong.',
     )

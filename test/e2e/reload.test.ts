@@ -4,9 +4,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { until } from '../../lab/netns.ts';
 import { download, ping, resolve, startNameServer, startWebServer } from '../../lab/services.ts';
 import { SERVER } from '../../lab/topology.ts';
+import { dropsOf } from './hostile.ts';
 import { type Bed, withBed } from './support.ts';
 
 const FILE_BYTES = 12_000_000;
+
+/** In no LAN of the lab, and on no public line. */
+const PRIVATE = '172.30.1.1';
 
 interface LogLine {
   message: string;
@@ -79,6 +83,29 @@ describe('reload by SIGHUP', () => {
     assert.equal((await transfer).sha256, sha256);
     const hosts = await bed.gateway.control.list('hosts');
     assert.deepEqual([...new Set(hosts.items.map((host) => host.lan))], ['home']);
+  });
+
+  it('rules and timers of a policy, at once: a destination that was refused passes, and back', async () => {
+    const [host] = bed.lab.hosts;
+    const refused = async (): Promise<number> => (await dropsOf(bed.gateway)).PrivateDestination;
+    const before = await refused();
+    await ping(host, PRIVATE, { count: 3 });
+    assert.equal(await refused(), before + 3);
+
+    const allow = 'private-destinations = "allow"\ntimers = { icmp = 1 }';
+    const said = await reload(bed, (text) => text.replace(/^preset = .*$/m, `$&\n${allow}`));
+    assert.deepEqual(said.changes, ['policy']);
+    await ping(host, PRIVATE, { count: 3 });
+    assert.equal(await refused(), before + 3);
+    await until(
+      'the pings to be forgotten after a second',
+      async () => (await bed.gateway.control.status()).sessions.icmp === 0,
+      5000,
+    );
+
+    await reload(bed, (text) => text.replace(`\n${allow}`, ''));
+    await ping(host, PRIVATE, { count: 3 });
+    assert.equal(await refused(), before + 6);
   });
 
   it('what needs a restart is refused by name, and all else in that file with it', async () => {
