@@ -142,8 +142,10 @@ describe('simulated users', () => {
     assert.deepEqual(kinds.sort(), ['agent request', 'call', 'flow', 'reload', 'vpn']);
   });
 
-  it('ask every router the same', () => {
+  it('ask every router the same, and call nobody where peers see another port than the server', () => {
     const runs = runAll(scenarioOf(home));
+    const calls = runs['yamaha-type-3'].tally.kinds().find(({ kind }) => kind === 'call');
+    assert.ok((calls?.missing['peer not reached'] ?? 0) > 0, JSON.stringify(calls));
     const actions = Object.values(runs).map(({ tally }) => tally.actions);
     assert.equal(new Set(actions).size, 1, actions.join(' '));
   });
