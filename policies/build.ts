@@ -14,13 +14,12 @@ import {
   PROFILES_MAX,
   type Profile,
 } from '../core/policy.ts';
-import { CLASS_NAMES } from '../core/state.ts';
 import { classify } from './classify.ts';
 import { outboundMail } from './outbound-mail.ts';
 import { isPrivate, privateDestinations } from './private-destinations.ts';
 import { quic } from './quic.ts';
-import { NO_OBJECTION, type Rule } from './rule.ts';
-import { type PolicySettings, PRESETS, type PresetName, type UdpClassName } from './settings.ts';
+import { classBits, NO_OBJECTION, type Rule } from './rule.ts';
+import { type PolicySettings, PRESETS, type PresetName } from './settings.ts';
 import { timerTables } from './timers.ts';
 import { udpBlock } from './udp-block.ts';
 
@@ -116,7 +115,3 @@ function profileOf(settings: PolicySettings): Profile {
 }
 
 const in256 = (percent: number): number => Math.round((percent * 256) / 100);
-
-/** One bit for each class by its number. */
-const classBits = (names: readonly UdpClassName[]): number =>
-  names.reduce((bits, name) => bits | (1 << CLASS_NAMES.indexOf(name)), 0);

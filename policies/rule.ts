@@ -7,6 +7,7 @@
  * objection counts. Rules read and compute only. They run a hundred thousand times a second and more, so they make no objects.
  */
 import type { FirstPacket } from '../core/policy.ts';
+import { CLASS_NAMES } from '../core/state.ts';
 
 export type Rule = (first: FirstPacket, sessionClass: number) => number;
 
@@ -27,6 +28,10 @@ export interface Exceptions {
 }
 
 export const NO_EXCEPTIONS: Exceptions = { from: [], to: [] };
+
+/** One bit for each class by its number. */
+export const classBits = (names: readonly string[]): number =>
+  names.reduce((bits, name) => bits | (1 << CLASS_NAMES.indexOf(name)), 0);
 
 /** True if one of the networks holds the address. */
 export function holds(networks: readonly Network[], address: number): boolean {

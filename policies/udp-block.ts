@@ -9,11 +9,10 @@
  *   drop        it is not
  */
 import { DECISION_SILENT, refuseFor } from '../core/policy.ts';
-import { CLASS_NAMES } from '../core/state.ts';
 import { Drop } from '../core/verdict.ts';
 import { PROTOCOL_UDP } from '../core/wire/ipv4.ts';
-import { isExcepted, NO_OBJECTION, type Rule } from './rule.ts';
-import type { UdpClassName, UdpSettings } from './settings.ts';
+import { classBits, isExcepted, NO_OBJECTION, type Rule } from './rule.ts';
+import type { UdpSettings } from './settings.ts';
 
 /** @param settings of another mode than `allow` */
 export function udpBlock(settings: UdpSettings): Rule {
@@ -27,7 +26,3 @@ export function udpBlock(settings: UdpSettings): Rule {
       ? objection
       : NO_OBJECTION;
 }
-
-/** One bit for each class by its number. */
-const classBits = (names: readonly UdpClassName[]): number =>
-  names.reduce((bits, name) => bits | (1 << CLASS_NAMES.indexOf(name)), 0);

@@ -49,6 +49,11 @@ describe('timer tables', () => {
     assert.equal(seconds(table, 0, Class.Icmp, State.Unanswered), 60);
   });
 
+  it('there is one for each class of UDP that a session can have', () => {
+    const classes = CLASS_NAMES.filter((name) => name !== 'tcp' && name !== 'icmp');
+    assert.deepEqual([...UDP_CLASS_NAMES].sort(), [...classes].sort());
+  });
+
   it('each profile has its own; those that are not used have the first', () => {
     const [table] = timerTables([PRESETS.home, PRESETS.event, PRESETS.rfc]);
     const other = [0, 1, 2, 3].map((n) => seconds(table, n, Class.Other, State.Answered));
