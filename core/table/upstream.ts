@@ -18,8 +18,8 @@
  *            changes helps whoever forges answers (RFC 5452), and takes none where fewer linger. A TCP tuple is reused by the rules
  *            for closed sessions here (make-room.ts): the connection was reset, or its internal side closed first, so that the server
  *            holds no TIME_WAIT; or the timestamp, else the sequence number, of the new SYN is beyond the last one (RFC 6191).
- *   Refusal  A tuple that is not there yet is refused from 7/8 of the table above on, of DNS from 15/16 on. The rest is for what that
- *            router opens itself.
+ *   Refusal  A tuple that is not there yet is refused from 93 % of the table above on, of DNS from 94.5 % on. The rest is for what
+ *            that router opens itself.
  *
  * The estimate is never below the truth while what is true of the NAT above is said in the settings, but in three cases. After a restart
  * only the sessions are known, not what lingers. Packets of a closed TCP connection that do not keep it here are held not to keep it
@@ -70,11 +70,13 @@ const DONE = 2;
 const TIME_WAIT = 4;
 const TIMESTAMPS = 8;
 
-/** The sixteenths of the table above that DNS may fill, and all others. */
-const DNS_SIXTEENTHS = 15;
-const SIXTEENTHS = 14;
+/** Of 128 parts of the table above, those that DNS may fill, and all others. */
+const DNS_PARTS = 121;
+const OTHER_PARTS = 119;
 /** DNS reuses one of this many tuples towards the same resolver. */
 const DNS_CHOICE = 32;
+/** The last packet came somewhere in its tick, and a NAT looks at its timers once a second, or not much more often. */
+const GRAIN_TICKS = 1 + TICKS_PER_SECOND;
 /** Below this fill nobody cares whether a session opens an entry above or takes one over. */
 const FILL_MATTERS_256 = 64;
 /** Tuples of one bucket looked at when one is wanted. */
@@ -123,8 +125,8 @@ export class Upstream {
     this.parts = parts;
     this.settings = settings;
     this.tuples = new Lingering(entries, parts.random.next());
-    this.dnsLimit = Math.max(1, Math.floor((entries * DNS_SIXTEENTHS) / 16));
-    this.limit = Math.max(1, Math.floor((entries * SIXTEENTHS) / 16));
+    this.dnsLimit = Math.max(1, Math.floor((entries * DNS_PARTS) / 128));
+    this.limit = Math.max(1, Math.floor((entries * OTHER_PARTS) / 128));
     this.countSessions();
     if (predecessor !== undefined) {
       this.reused = predecessor.reused;
@@ -341,7 +343,6 @@ export class Upstream {
       seconds = isDone ? (settings.dnsSeconds ?? settings.udpSeconds) : settings.udpSeconds;
     else if (protocol === PROTOCOL_TCP)
       seconds = isDone ? (settings.tcpClosedSeconds ?? settings.tcpSeconds) : settings.tcpSeconds;
-    // One tick more: the last packet came somewhere in its tick.
-    return lastSeen + Math.ceil(seconds * TICKS_PER_SECOND) + 1;
+    return lastSeen + Math.ceil(seconds * TICKS_PER_SECOND) + GRAIN_TICKS;
   }
 }

@@ -61,7 +61,7 @@ describe('the model of the NAT above', () => {
     assert.deepEqual([upstream.live, upstream.lingering], [0, 2]);
     bench.pass(867);
     assert.equal(upstream.entries, 2);
-    bench.pass(3);
+    bench.pass(4);
     assert.equal(upstream.entries, 0);
     assertSound(bench);
   });
@@ -225,23 +225,23 @@ describe('the model of the NAT above', () => {
     assertSound(bench);
   });
 
-  it('refuses a new tuple where the table above is full, and answers: from 7/8 on, DNS from 15/16 on', () => {
+  it('refuses a new tuple where the table above is full, and answers: from 93 % on, DNS from 94.5 % on', () => {
     const bench = guarded({ entries: 128 });
-    for (let n = 1; n <= 112; n++) bench.pass4(udpFrom(n, `198.51.100.${n}:443`));
+    for (let n = 1; n <= 119; n++) bench.pass4(udpFrom(n, `198.51.100.${n}:443`));
     const upstream = modelOf(bench);
-    assert.deepEqual([upstream.entries, upstream.fill256], [112, 224]);
+    assert.deepEqual([upstream.entries, upstream.fill256], [119, 238]);
     assert.ok(isRefused(bench.send(udpFrom(300, '203.0.113.77:443'))));
     assert.equal(bench.dropCount('UpstreamFull'), 1);
-    for (let n = 301; n <= 308; n++) bench.pass4(udpFrom(n, RESOLVER));
+    for (let n = 301; n <= 302; n++) bench.pass4(udpFrom(n, RESOLVER));
     assert.ok(isRefused(bench.send(udpFrom(309, RESOLVER))));
-    assert.equal(upstream.fill256, 240);
+    assert.equal(upstream.fill256, 242);
     // A session that there is goes on, and so does a tuple that the NAT above knows.
     bench.pass4(udpFrom(1, '198.51.100.1:443'));
     bench.pass(40);
-    assert.deepEqual([upstream.live, upstream.entries], [0, 120]);
+    assert.deepEqual([upstream.live, upstream.entries], [0, 121]);
     bench.pass4(udpFrom(400, '198.51.100.7:443'));
     assert.ok(isRefused(bench.send(udpFrom(401, '198.51.100.7:443'))));
-    assert.deepEqual([upstream.reused, upstream.entries], [1, 120]);
+    assert.deepEqual([upstream.reused, upstream.entries], [1, 121]);
     bench.pass(900);
     bench.pass4(udpFrom(500, '203.0.113.77:443'));
     assertSound(bench);
@@ -395,7 +395,7 @@ describe('the model of the NAT above', () => {
           }
           const truth = above.entries(bench.now);
           assert.ok(truth <= modelOf(bench).entries, `${truth} above, ${modelOf(bench).entries}`);
-          assert.ok(truth <= (entries * 15) / 16, `${truth} of ${entries} entries above`);
+          assert.ok(truth <= entries * 0.95, `${truth} of ${entries} entries above`);
         }
         reused += modelOf(bench).reused;
         assertSound(bench);
