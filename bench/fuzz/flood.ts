@@ -12,6 +12,7 @@ import { selfCheck } from '../../core/table/self-check.ts';
 import { FORWARDED } from '../../core/verdict.ts';
 import { parseIpv4 } from '../../core/wire/ipv4.ts';
 import { put16, put32, SYN, tcp, udp } from './build.ts';
+import { PLAIN_HOME, type PolicyChoice } from './policy-choice.ts';
 import { chooseVariant, EXTERNAL, psidPorts, World } from './world.ts';
 
 export const WINDOWS = 10;
@@ -26,6 +27,8 @@ export interface Flood {
   capacity: number;
   ports: Uint16Array;
   packets: number;
+  /** Of hosts; none if not said. */
+  limits?: PolicyChoice['limits'];
   template: Uint8Array;
   /** Makes the packet at `at` number n: addresses and ports only. */
   poke: (bytes: Uint8Array, at: number, n: number) => void;
@@ -132,6 +135,30 @@ export function floods(scale = 1): Flood[] {
       poke: (bytes, at, n) => put16(bytes, at + 20, n & 0xffff),
     },
     {
+      name: 'one host beyond its rate',
+      capacity: 4096,
+      ports: small,
+      packets,
+      limits: 'tight',
+      template: plain,
+      poke: (bytes, at, n) => {
+        put32(bytes, at + 16, SERVER + (n % 50_000));
+        put16(bytes, at + 20, n & 0xffff);
+      },
+    },
+    {
+      name: 'more senders than limits can hold',
+      capacity: 4096,
+      ports: small,
+      packets,
+      limits: 'tight',
+      template: plain,
+      poke: (bytes, at, n) => {
+        hostOf(bytes, at, n);
+        put32(bytes, at + 16, SERVER + (n % 50_000));
+      },
+    },
+    {
       name: 'unsolicited, to ports of the set',
       capacity: 1024,
       ports: small,
@@ -162,7 +189,8 @@ export function runFlood(flood: Flood): FloodResult {
     ...chooseVariant(2),
     ports: flood.ports,
     capacity: flood.capacity,
-    preset: 'home' as const,
+    ...PLAIN_HOME,
+    limits: flood.limits ?? PLAIN_HOME.limits,
   };
   const world = new World(variant, 1, 0, START_MS);
   const { frames, engine, table } = world;

@@ -23,6 +23,7 @@ import { Dice } from './dice.ts';
 import { type Flood, floods } from './flood.ts';
 import type { Input } from './input.ts';
 import { mutate } from './mutate.ts';
+import { PLAIN_HOME } from './policy-choice.ts';
 import { Traffic } from './traffic.ts';
 import { chooseVariant, psidPorts, type Variant, World } from './world.ts';
 
@@ -111,7 +112,7 @@ class Run {
       ...chooseVariant(tunnelSeed(seed)),
       ports: Uint16Array.from(psidPorts()),
       capacity: 4096,
-      preset: 'home',
+      ...PLAIN_HOME,
     };
     this.traffic = new Traffic(this.dice, this.variant);
     this.world = new World(this.variant, seed, 0, this.now);

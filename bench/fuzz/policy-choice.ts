@@ -35,6 +35,15 @@ export interface PolicyChoice {
 const TIGHT = { sessions: 40, ownedPorts: 3, newPerSecond: 1, newAtOnce: 8 };
 const UNLIMITED = { sessions: 0, newPerSecond: 0, newAtOnce: 0 };
 
+/** The preset `home` for all, and nothing that keeps a flood from the tables. */
+export const PLAIN_HOME = {
+  preset: 'home',
+  second: undefined,
+  limits: 'none',
+  upstreamEntries: undefined,
+  refuses: false,
+} as const satisfies PolicyChoice;
+
 export const choosePreset = (dice: Dice): PresetName =>
   dice.pick(['home', 'home', 'home', 'rfc', 'event', 'game'] as const);
 

@@ -139,6 +139,25 @@ describe('the limit of new sessions a second', () => {
     assert.equal(begun(next, HOST, 400, 20), 4, 'the old debt is not larger than the new burst');
   });
 
+  it('of a host with sessions outlasts a flood of made-up sources, which finds no more than the reserve', () => {
+    const reserved = { reserveSessions: 128, reserveOwnSessions: 32, fewSessions: 0 };
+    const bench = new Bench({ policy: { ...policy, ...reserved }, capacity: 2048 });
+    const { sessions, hosts } = bench.table.parts;
+    begun(bench, HOST, 0, 25);
+    const record = hosts.find(parseIpv4(HOST));
+    for (let n = 0; n < 4000; n++) {
+      const source = formatIpv4(parseIpv4('10.9.0.0') + n);
+      for (const port of [1, 2])
+        bench.send(udp4({ from: `${source}:${port}`, to: '198.51.100.1:53' }));
+    }
+    assert.ok(hosts.count <= hosts.capacity);
+    assert.ok(sessions.free.length >= 32, 'the rest is for the gateway');
+    assert.equal(begun(bench, GATEWAY, 0, 20), 20);
+    assert.equal(hosts.find(parseIpv4(HOST)), record);
+    assert.equal(begun(bench, HOST, 100, 10), 0);
+    assert.deepEqual(selfCheck(bench.table.parts), []);
+  });
+
   it('refuses a flood without a record more, an answer beyond 300 or a search', () => {
     const bench = new Bench({ policy });
     const { counters, mappings, hosts } = bench.table.parts;
