@@ -176,6 +176,7 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
         sharesOf(one.classes),
         `${lead(' by ', one.hosts.map(withSessions), '')}.`,
       ) +
+      lead(' What lives here goes to ', one.destinations.slice(0, 3).map(place), ' most.') +
       (one.numbers.count === undefined
         ? ''
         : ` ${capital(howMany(one, clock, 'new session', 'refused'))}.`) +

@@ -109,7 +109,7 @@ export class Why {
     const gaveWay = this.count(Counter.UnansweredGaveWay);
     const isBusy = gaveWay > this.gaveWayBefore;
     const pause = isBusy ? SILENCE_BUSY_MILLISECONDS : SILENCE_MILLISECONDS;
-    if (now - this.silenceMs < pause) return;
+    if (now - this.silenceMs < pause || this.count(Counter.UdpSessionsNow) < 2) return;
     this.silenceMs = now;
     this.gaveWayBefore = gaveWay;
     this.remember(await findSilence(this.options.arena, now), now);

@@ -317,6 +317,7 @@ describe('why: findings', () => {
       one.text,
       /In the last 10 minutes most were made for QUIC \(61 %\) and TCP \(39 %\) by 192\.168\.1\.11 \(100\) and 192\.168\.1\.12 \(20\)\./,
     );
+    assert.match(one.text, /What lives here goes to udp 198\.51\.100\.7:443 most\./);
     assert.match(one.advice, /quic = "pressure"/);
     assert.match(
       wordsFor({ ...one, numbers: { ...one.numbers, quicRejected: 9 } }, clock).advice,
