@@ -10,7 +10,7 @@
  * share a socket. Where the timer of the class is that of RFC 4787 REQ-5, two minutes or more, this holds for port 53 only: REQ-5a allows
  * it for the application that the port is registered for.
  *
- * UDP sessions that stayed unanswered for more than 3 s are counted on the way, by host and remote address; where they are too many
+ * UDP sessions that stayed unanswered and silent for more than 3 s are counted on the way, by host and remote address; where they are too many
  * the oldest gives way (unanswered.ts).
  */
 import type { Policy } from '../policy.ts';
@@ -100,7 +100,7 @@ export class Sweep {
           tick - words[at + S_CREATED] > UNANSWERED_TICKS &&
           (words[at + S_EXTERNAL] & 0xff) === PROTOCOL_UDP
         )
-          this.countUnanswered(session, commit, policy);
+          this.countUnanswered(session, commit, policy, tick);
       }
       session = session + 1 === capacity ? 0 : session + 1;
     }
@@ -108,14 +108,34 @@ export class Sweep {
   }
 
   /** Lets the oldest of the session's host and remote address give way, if they are too many. */
-  private countUnanswered(session: number, commit: number, { profiles }: Policy): void {
+  private countUnanswered(
+    session: number,
+    commit: number,
+    { profiles }: Policy,
+    tick: number,
+  ): void {
     const profile = profiles[(commit >>> COMMIT_PROFILE_SHIFT) & 3] ?? profiles[0];
     if (profile.unansweredPerRemoteMax === 0) return;
     const { unanswered, counters } = this.parts;
-    const oldest = unanswered.visit(session, profile.unansweredPerRemoteMax);
+    if (this.goesOnSending(session, tick)) {
+      unanswered.leave(session);
+      return;
+    }
+    const turn = Math.floor(tick / TICKS_PER_SECOND);
+    const oldest = unanswered.visit(session, profile.unansweredPerRemoteMax, turn);
     if (oldest < 0) return;
+    if (this.goesOnSending(oldest, tick)) {
+      unanswered.leave(oldest);
+      return;
+    }
     counters[Counter.UnansweredGaveWay]++;
     this.end(oldest);
+  }
+
+  /** True if the last packet of an unanswered session is no more than three seconds old. */
+  private goesOnSending(session: number, tick: number): boolean {
+    const { words } = this.parts.sessions;
+    return tick - words[(session << SESSION_SHIFT) + S_LAST_SEEN] <= UNANSWERED_TICKS;
   }
 }
 

@@ -151,6 +151,33 @@ describe('sessions to a dead destination', () => {
     assertSound(bench);
   });
 
+  it('are not counted while they go on sending: a stream in one direction would come back at once', () => {
+    const bench = benchOf();
+    const stream = (): void => {
+      for (let n = 0; n < 10; n++) send(bench, 5000 + n, `${DEAD}:${9000 + n}`);
+    };
+    stream();
+    for (let second = 0; second < 20; second++) {
+      bench.pass(1);
+      stream();
+    }
+    assert.deepEqual([gaveWay(bench), bench.table.parts.sessions.count], [0, 10]);
+    bench.pass(3);
+    assert.equal(gaveWay(bench), 0, 'the last packets are three seconds old');
+    bench.pass(1.25);
+    assert.deepEqual([gaveWay(bench), listed(bench, PC, DEAD)], [6, MOST]);
+    // One of those that are left speaks again, and is left alone; its place is for another one.
+    const speaker = Array.from({ length: 10 }, (_, n) => n).find((n) =>
+      isThere(bench, 5000 + n, `${DEAD}:${9000 + n}`),
+    );
+    assert.ok(speaker !== undefined);
+    send(bench, 5000 + speaker, `${DEAD}:${9000 + speaker}`);
+    send(bench, 6000, `${DEAD}:9999`);
+    bench.pass(2);
+    assert.equal(listed(bench, PC, DEAD), MOST - 1);
+    assertSound(bench);
+  });
+
   it('are not capped where the profile has no limit, and by that of the LAN where two differ', () => {
     const open = { ...PRESETS.home, unansweredPerRemote: 0 };
     const policy = buildPolicy({ profiles: [PRESETS.home, open], profileOfLan: [0, 1] });
@@ -317,7 +344,8 @@ describe('the lists of unanswered sessions', () => {
     const { unanswered } = bench.table.parts;
     assert.equal(unanswered.pairs, 256);
     for (let n = 0; n < 100; n++) send(bench, 5000 + n, `${DEAD}:${9000 + n}`);
-    bench.pass(8);
+    // Each is looked at every eighth second while there is no room.
+    bench.pass(16);
     assert.ok(unanswered.pairs <= 256);
     assert.ok(listed(bench, PC, DEAD) <= MOST);
     const dead = Array.from({ length: 100 }, (_, n) => n).filter((n) =>
