@@ -54,7 +54,7 @@ export const game: PolicySettings = {
   unansweredPerRemote: 4,
   limits: { sessions: 32_768, ownedPorts: 32, newPerSecond: 2000, newAtOnce: 20_000 },
   reserve: { percent: 2, fewSessions: 64 },
-  pressure: { levelsPercent: [60, 75, 90], evict: true },
+  pressure: { levelsPercent: [60, 75, 97], evict: true },
   quic: { mode: 'pressure', fromLevel: 2, fromUpstream256: 192, except: NO_EXCEPTIONS },
   udp: { mode: 'allow', except: { ...NO_EXCEPTIONS, classes: ['dns', 'ntp'] } },
   privateDestinations: 'auto',
