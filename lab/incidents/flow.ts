@@ -42,7 +42,7 @@ const HANDFUL = 8;
 const SETTLED_MS = 4500;
 const ATTEMPTS = 20;
 const FLOWS_PER_ADDRESS = 240;
-const FLOWS_PER_SECOND = 8_000;
+const FLOWS_PER_SECOND = 6_000;
 const RETRIES = 1;
 
 interface System {

@@ -30,7 +30,7 @@ interface Scenario {
 }
 
 const SCENARIOS: Record<LabOptions['scenario'], Scenario> = {
-  flow: { run: flow, programs: FLOW_PROGRAMS, flows: 24_000, seconds: 20 },
+  flow: { run: flow, programs: FLOW_PROGRAMS, flows: 24_000, seconds: 10 },
   conference: { run: conference, programs: CONFERENCE_PROGRAMS, flows: 0, seconds: 30 },
 };
 
