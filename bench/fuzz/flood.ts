@@ -142,6 +142,8 @@ export function floods(scale = 1): Flood[] {
       limits: 'tight',
       template: plain,
       poke: (bytes, at, n) => {
+        // The first internal address is the gateway's own, which has no limits.
+        hostOf(bytes, at, 1);
         put32(bytes, at + 16, SERVER + (n % 50_000));
         put16(bytes, at + 20, n & 0xffff);
       },
