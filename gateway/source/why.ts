@@ -2,7 +2,7 @@
  * Why something is short: brings together what is held now, what grew lately and what events told, has it analysed, and puts it in words.
  *
  *   every 5 s       history.sample         counters only
- *   every 60 s      silence                one or two passes over the sessions; every 10 s while sessions give way for silence
+ *   every 60 s      silence                one or two passes over the sessions, if any is UDP; every 10 s while sessions give way
  *   an event        refusals, pressure     as it is read from the ring
  *   a question      census → facts → analysis → words
  *
@@ -55,6 +55,7 @@ const SILENT_PAIRS_MAX = 1_024;
 const USERS = 3;
 /** Peers that found no port, kept apart from the reasons of refusals. */
 const PEERS = -1;
+
 export class Why {
   private readonly options: WhyOptions;
   private readonly clock: () => number;
