@@ -31,7 +31,7 @@ const ROUNDS = IS_FULL ? 1 + Math.ceil(CALL_SECONDS / ROUND_SECONDS) : 2;
 const PAUSE_SECONDS = IS_FULL ? ROUND_SECONDS : CALL_SECONDS;
 const MESSAGE_EVERY_MS = 100;
 /** A data channel is reliable: what is on the way when the call ends comes still. */
-const SILENCE_MS_MAX = 2000;
+const SILENCE_MS_MAX = 5000;
 const SECOND_LOAD_FIRST = '10.65.0.0';
 
 /** What runs in each page: one peer connection, one channel, and a count of what passed. */
