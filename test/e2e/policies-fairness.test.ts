@@ -16,7 +16,11 @@ import { withBed } from './support.ts';
 const ATTEMPTS_PER_SECOND = 100_000;
 const FLOODING_HOST = '192.168.7.12';
 const SINK_PORT = 7001;
-const SPREAD = { destinations: 500, sourcePorts: 60_000 };
+/**
+ * Numbers without a common divisor: thirty million attempts before one comes again. Each turn has other destinations, since what comes
+ * again belongs to a session that stands, and is no attempt.
+ */
+const SPREAD = { destinations: 509, sourcePorts: 60_000 };
 /** More than a host may open at once: behind these its limit is in force. */
 const ATTEMPTS_BEFORE = 50_000;
 const FLOWS = 1500;
@@ -55,8 +59,10 @@ for (const line of LINES)
       assert.equal(established.answeredEveryRound, ESTABLISHED.flows);
       await measure();
       const [, flooding] = bed.lab.hosts;
-      const packet = bareUdp([FLOODING_HOST, 1024], ['198.19.0.1', SINK_PORT], new Uint8Array(20));
-      const before = await RawFlood.start(flooding, [packet], {
+      let turn = 0;
+      const attempt = (): Uint8Array =>
+        bareUdp([FLOODING_HOST, 1024], [`198.19.${2 * turn++}.1`, SINK_PORT], new Uint8Array(20));
+      const before = await RawFlood.start(flooding, [attempt()], {
         ...SPREAD,
         count: ATTEMPTS_BEFORE,
         ratePerSecond: ATTEMPTS_PER_SECOND / 4,
@@ -64,7 +70,7 @@ for (const line of LINES)
       await before.ended();
       assert.ok((await dropped(bed, 'HostRateLimit')) > 0);
       await assertUndisturbed('first packets of neighbours', measure, async () => {
-        const flood = await RawFlood.start(flooding, [packet], {
+        const flood = await RawFlood.start(flooding, [attempt()], {
           ...SPREAD,
           ratePerSecond: ATTEMPTS_PER_SECOND,
         });
