@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { loadNative, type Native } from '../../../tun/native.ts';
+import { COUNTERS, loadNative, type Native } from '../../../tun/native.ts';
 import type { Dice } from '../dice.ts';
 
 const ARENA_BYTES = 1 << 20;
@@ -61,7 +61,7 @@ function odd(dice: Dice, handle: unknown, closed: unknown): unknown {
 /** Opens devices and gives them up in every way; the last is taken away by another program. */
 export function deviceLives(rounds: number): void {
   const native = loadNative();
-  const counters = (): Float64Array => new Float64Array(8);
+  const counters = (): Float64Array => new Float64Array(COUNTERS);
   for (let i = 0; i < rounds; i++) {
     // The name of one that is forgotten is free when the finalizer has run, which is later.
     const name = i % 4 === 0 ? `forgotten${i}` : LIFE_DEVICE;
@@ -150,7 +150,7 @@ const { parentPort, workerData } = require('node:worker_threads');
 const native = require(process.env.PORTFOLD_ADDON);
 const { handle, token } = native.openTun(workerData.name, false);
 const bytes = new Uint8Array(1 << 17);
-native.registerBuffers(handle, bytes, new Int32Array(64), new Float64Array(8), bytes.length, 16);
+native.registerBuffers(handle, bytes, new Int32Array(64), new Float64Array(${COUNTERS}), bytes.length, 16);
 parentPort.postMessage(token);
 if (workerData.ends) native.wait(handle, 5000);
 else for (;;) { native.wait(handle, 5); native.readBatch(handle, 0); }
