@@ -9,9 +9,9 @@
  * their frame lies outside, wholly or by a byte. Such a frame must be counted as not written.
  */
 import { DESCRIPTOR_WORDS, VNET_HEADER_BYTES } from '../../../core/frames.ts';
-import { ACK, fixHeader, fixTransport, headerBytes, put16, put32, tcp } from '../build.ts';
+import { ACK, fixHeader, fixTransport, headerBytes, put16, put32, tcp, udp } from '../build.ts';
 import type { Dice } from '../dice.ts';
-import { type Input, plain } from '../input.ts';
+import { type Input, makePartial, plain } from '../input.ts';
 
 const OUTER_BYTES = 40;
 const ROOM_BYTES = OUTER_BYTES + VNET_HEADER_BYTES;
@@ -19,6 +19,8 @@ const GUARD_BYTES = 64;
 const GUARD = 0xa5;
 const ENCAPSULATE = 2;
 const PACKET_BYTES_MAX = 65535;
+/** VIRTIO_NET_HDR_F_DATA_VALID. */
+const DATA_VALID = 2;
 const VERDICTS = [0, 1, 2, 2, 2, 3, 3, 3, -1, -40, 4, 0x7fffffff];
 const OFFSETS_ODD = [-0x80000000, -1, 0, 1, 11, 12, 51, 52, 53, 0x7ffffff0, 0x7fffffff];
 const LENGTHS_ODD = [-0x80000000, -1, 0, 1, 19, 20, 39, 40, 65535, 65536, 0x7fffffff];
@@ -132,6 +134,19 @@ export function train(dice: Dice): Input[] {
       fixHeader(bytes);
     }
     return plain(bytes);
+  });
+}
+
+/** Datagrams of one flow, which the kernel vouches for; more than one superpacket takes now and then. */
+export function datagramTrain(dice: Dice): Input[] {
+  const size = dice.pick([1, 64, 536, 1200, 1420]);
+  const head = { from: dice.next(), to: dice.next(), ttl: 64, df: dice.chance(70) };
+  const ends = { ...head, fromPort: dice.below(65536), toPort: 443 };
+  const isLong = dice.chance(40);
+  return Array.from({ length: isLong ? dice.between(60, 75) : dice.between(2, 9) }, (_, i) => {
+    const payload = dice.bytes(isLong || dice.chance(90) ? size : dice.below(size + 2));
+    const input = plain(udp({ ...ends, id: 7 + i }, payload));
+    return dice.chance(50) ? makePartial(input) : { ...input, flags: DATA_VALID };
   });
 }
 

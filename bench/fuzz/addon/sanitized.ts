@@ -68,6 +68,12 @@ export const BREAKS: readonly Break[] = [
     to: '',
   },
   {
+    name: 'more datagrams are put into a train than there is room for',
+    file: 'train.c',
+    from: ' && count < CARS_MAX',
+    to: '',
+  },
+  {
     name: 'the last packet of a batch is read over the end',
     file: 'device.c',
     from: 'device->readBytes - HEADROOM_BYTES - PACKET_BYTES_MAX;',

@@ -23,6 +23,7 @@ import { chooseVariant, EXTERNAL, isInternal } from '../world.ts';
 import {
   asTheyStand,
   beheadSuperpacket,
+  datagramTrain,
   guardFault,
   type Layout,
   layOut,
@@ -152,7 +153,7 @@ function give(dice: Dice, layout: Layout, tuns: Tuns): void {
   tuns.pass(layout);
   complete(dice, layout);
   const outside = misplaced(words, count, bytes.length);
-  const plain = everyVerdictIs(words, count, 0, 1) && !layout.lies;
+  const plain = everyVerdictIs(words, count, 0, 1) && !layout.lies && !mayBecomeTrain(words, count);
   const expected = plain ? asTheyStand(layout) : undefined;
   const room = dice.chance(95) ? output : new Uint8Array(dice.below(3000));
   const used = writeInto(bytes, words, count, room);
@@ -168,6 +169,15 @@ function give(dice: Dice, layout: Layout, tuns: Tuns): void {
   if (fault !== undefined) throw new Error(fault);
   if (expected !== undefined && Buffer.compare(room.subarray(0, used), expected) !== 0)
     throw new Error('what is written as it stands is not what stood there');
+}
+
+/** True if two neighbours have a checksum that the kernel vouches for: datagrams are then merged. */
+function mayBecomeTrain(words: Int32Array, count: number): boolean {
+  for (let i = 1; i < count; i++) {
+    const [first, second] = [i - 1, i].map((n) => words[n * DESCRIPTOR_WORDS + 2] & 0xff);
+    if (first !== 0 && second !== 0) return true;
+  }
+  return false;
 }
 
 function everyVerdictIs(words: Int32Array, count: number, ...allowed: number[]): boolean {
@@ -203,16 +213,20 @@ function complete(dice: Dice, { bytes, spans }: Layout): void {
 /** Some packets, or a train that is to be merged, laid out. */
 function layoutOf(dice: Dice, traffic: Traffic, mutated: number): Layout {
   const isTrain = dice.chance(4);
+  const isOfDatagrams = !isTrain && dice.chance(4);
   const inputs = isTrain
     ? train(dice)
-    : Array.from({ length: dice.between(1, BATCH_MAX) }, () => traffic.next());
+    : isOfDatagrams
+      ? datagramTrain(dice)
+      : Array.from({ length: dice.between(1, BATCH_MAX) }, () => traffic.next());
   for (const input of inputs) {
     traffic.heard(asIfTranslated(input.bytes));
-    if (dice.chance(isTrain ? 1 : mutated)) mutate(dice, input);
+    if (dice.chance(isTrain || isOfDatagrams ? 1 : mutated)) mutate(dice, input);
   }
   const last = inputs[inputs.length - 1];
   if (dice.chance(3) && last.bytes.length >= 20) beheadSuperpacket(dice, last);
   if (isTrain && dice.chance(70)) return layOut(dice, inputs, COALESCE);
+  if (isOfDatagrams && dice.chance(70)) return layOut(dice, inputs, FORWARDED);
   return layOut(dice, inputs, dice.chance(10) ? dice.pick([FORWARDED, ANSWERED]) : undefined);
 }
 
