@@ -89,6 +89,7 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
     const victims = one.hosts.filter((host) => host.refused !== undefined);
     const taken =
       sessions >= ports ? `All ${number(ports)}` : `${number(sessions)} of ${number(ports)}`;
+    const isOver = one.numbers.count !== undefined && sessions < ports;
     const refused =
       one.numbers.count === undefined
         ? '; nothing is refused yet'
@@ -96,7 +97,9 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
     return {
       title: `ports towards ${place(to)}${others.length > 0 ? ` and ${number(others.length)} more` : ''}`,
       text:
-        `${taken} external ports are taken towards ${place(to)}${refused}.` +
+        (isOver
+          ? `All ${number(ports)} external ports were taken towards ${place(to)}${refused}. ${sessions === 0 ? 'None' : number(sessions)} of them ${sessions === 1 ? 'is' : 'are'} now.`
+          : `${taken} external ports are taken towards ${place(to)}${refused}.`) +
         lead(' Nearly as many towards ', others.slice(0, 3).map(place)) +
         (hosts > 1
           ? ` ${number(hosts)} hosts hold them${lead(', most ', holders.slice(0, 3).map(withSessions), '')}.`
