@@ -72,6 +72,7 @@ const V6PLUS_PSID = 0x34;
 const PORTS_DEFAULT = '4096-65534';
 const ENTRIES_MAX = 1_048_576;
 const SAMPLES_MAX = 2000;
+export const SEED_MAX = 0xffffffff;
 const SERVERS_DEFAULT = 3000;
 const FOLDERS = ['../scenarios/', '../../../lab/scenarios/'];
 
@@ -95,8 +96,8 @@ const ports = z.unknown().transform((value, ctx): Uint16Array => {
 const fileTable = z.strictObject({
   about: z.string().default(''),
   duration,
-  seed: z.number().default(1),
-  samples: amount(SAMPLES_MAX).default(120),
+  seed: integer(0, SEED_MAX).default(1),
+  samples: integer(1, SAMPLES_MAX).default(120),
   servers: count.default(SERVERS_DEFAULT),
   popularity: amount(3).default(0.9),
   ports: ports.default(() => portsOf(PORTS_DEFAULT) as Uint16Array),

@@ -16,6 +16,7 @@ import {
   loadScenario,
   type ModelPlan,
   plainModel,
+  SEED_MAX,
   type Scenario,
 } from './scenario.ts';
 import { type Run, simulate } from './simulate.ts';
@@ -35,7 +36,6 @@ export interface SimOptions {
   plots?: string;
 }
 
-const SEED_MAX = 0xffffffff;
 /** Whose line and models a recording is played on when no scenario is named. */
 const CAPTURE_SCENARIO = 'home-evening';
 

@@ -6,6 +6,8 @@ import { scenarioOf } from './support.ts';
 const MODEL = '[[model]]\nrouter = "portfold"\n';
 const USERS = '[[users]]\nkind = "pages"\ncount = 1\n';
 
+type Wrong = [what: string, text: string, wanted: RegExp];
+
 /** What is said about a scenario. */
 function problemsOf(text: string): string[] {
   try {
@@ -63,7 +65,7 @@ describe('scenario files', () => {
     );
   });
 
-  const wrong: [what: string, text: string, wanted: RegExp][] = [
+  const wrong: Wrong[] = [
     [
       'a key that there is not',
       `duration = "1h"\nsampels = 9\n${MODEL}${USERS}`,
@@ -111,6 +113,20 @@ describe('scenario files', () => {
       `duration = "1h"\n${MODEL}${USERS}sessions = [9, 3]\n`,
       /users\[0\]\.sessions \[9, 3\] begins with the greater one/,
     ],
+    ...['1.5', '-1', '4294967296'].map(
+      (seed): Wrong => [
+        `a seed of ${seed}`,
+        `duration = "1h"\nseed = ${seed}\n${MODEL}${USERS}`,
+        new RegExp(`^2:8 seed ${seed} is not possible; use a whole number from 0 to 4294967295`),
+      ],
+    ),
+    ...['0.3', '0', '2001'].map(
+      (samples): Wrong => [
+        `${samples} samples`,
+        `duration = "1h"\nsamples = ${samples}\n${MODEL}${USERS}`,
+        new RegExp(`^2:11 samples ${samples} is not possible; use a whole number from 1 to 2000`),
+      ],
+    ),
     ['a share above one', `duration = "1h"\n${MODEL}${USERS}quic-share = 2\n`, /2 is not a share/],
   ];
   for (const [what, text, wanted] of wrong)
