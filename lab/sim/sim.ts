@@ -16,8 +16,8 @@ import {
   loadScenario,
   type ModelPlan,
   plainModel,
-  SEED_MAX,
   type Scenario,
+  SEED_MAX,
 } from './scenario.ts';
 import { type Run, simulate } from './simulate.ts';
 import { parseDuration } from './values.ts';
@@ -36,6 +36,9 @@ export interface SimOptions {
   plots?: string;
 }
 
+const HOUR_MS = 3_600_000;
+/** Longer is a clock that was set, or files of different days: every millisecond between would be waited through. */
+const CAPTURE_MS_MAX = 24 * HOUR_MS;
 /** Whose line and models a recording is played on when no scenario is named. */
 const CAPTURE_SCENARIO = 'home-evening';
 
@@ -47,7 +50,7 @@ export function sim(options: SimOptions): Promise<number> {
   }
   const scenario = {
     ...loadScenario(options.scenario ?? CAPTURE_SCENARIO),
-    ...recorded(options.capture),
+    ...recorded(options.capture, options.duration === undefined ? CAPTURE_MS_MAX : Infinity),
     ...durationOf(options.duration),
   };
   const seed = seedOf(options.seed, scenario);
@@ -60,7 +63,7 @@ export function sim(options: SimOptions): Promise<number> {
 }
 
 /** What a recording changes in a scenario. */
-function recorded(path: string | undefined): Partial<Scenario> {
+function recorded(path: string | undefined, mostMs: number): Partial<Scenario> {
   if (path === undefined) return {};
   const recording = readRecording(path);
   const capture = captureOf(recording);
@@ -69,6 +72,14 @@ function recorded(path: string | undefined): Partial<Scenario> {
     throw new UsageError(
       'SIM_EMPTY_CAPTURE',
       `${path} holds no packet that a router would see; record on the LAN side of one`,
+    );
+  const lastMs = packets[packets.length - 1].timeMs;
+  if (lastMs > mostMs)
+    throw new UsageError(
+      'SIM_LONG_CAPTURE',
+      `${path} spans ${Math.ceil(lastMs / HOUR_MS).toLocaleString('en')} hours, more than the ${CAPTURE_MS_MAX / HOUR_MS} that are ` +
+        'played unless told otherwise; say how much of its beginning to play, for instance --duration 1h, or cut out the packets ' +
+        'with wrong times',
     );
   process.stderr.write(
     `${path}  ${flows.length.toLocaleString('en')} flows, ${packets.length.toLocaleString('en')} packets\n`,

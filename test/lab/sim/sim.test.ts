@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseIpv4 } from '../../../core/wire/ipv4.ts';
+import { type SimOptions, sim } from '../../../lab/sim/sim.ts';
+
+const SCENARIO = `
+duration = "1m"
+ports = "v6plus"
+[[model]]
+router = "linux-masquerade"
+[[users]]
+kind = "mouse"
+`;
+const DAY_SECONDS = 86_400;
+
+/** A pcap file of UDP packets to a resolver, one at each of these seconds. */
+function recording(...seconds: number[]): Buffer {
+  const head = Buffer.alloc(24);
+  head.writeUInt32LE(0xa1b2c3d4);
+  head.writeUInt32LE(101, 20);
+  const records = seconds.map((second) => {
+    const bytes = Buffer.alloc(16 + 28);
+    bytes.writeUInt32LE(second);
+    bytes.writeUInt32LE(28, 8);
+    bytes.writeUInt32LE(28, 12);
+    bytes[16] = 0x45;
+    bytes.writeUInt16BE(28, 18);
+    bytes[25] = 17;
+    bytes.writeInt32BE(parseIpv4('192.168.7.20'), 28);
+    bytes.writeInt32BE(parseIpv4('8.8.8.8'), 32);
+    bytes.writeUInt16BE(40_000, 36);
+    bytes.writeUInt16BE(53, 38);
+    bytes.writeUInt16BE(8, 40);
+    return bytes;
+  });
+  return Buffer.concat([head, ...records]);
+}
+
+describe('portfold sim, before it runs', () => {
+  let folder: string;
+  let scenario: string;
+  let capture: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'pfs-'));
+    scenario = join(folder, 'small.toml');
+    capture = join(folder, 'lan.pcap');
+    writeFileSync(scenario, SCENARIO);
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  /** What it prints, with stdout and stderr held back. */
+  async function printed(options: Partial<SimOptions>): Promise<string> {
+    const said: string[] = [];
+    const { stdout, stderr } = process;
+    const writes = [stdout.write, stderr.write];
+    stdout.write = (text: unknown) => said.push(String(text)) > 0;
+    stderr.write = () => true;
+    try {
+      assert.equal(await sim({ scenario, output: 'json', ...options }), 0);
+    } finally {
+      [stdout.write, stderr.write] = writes;
+    }
+    return said.join('');
+  }
+
+  /** The usage error with which it ends, without having run. */
+  const refused = (options: Partial<SimOptions>, code: string, message: RegExp): Promise<void> =>
+    assert.rejects(
+      async () => {
+        throw new Error(`it ran: ${(await printed(options)).slice(0, 80)}`);
+      },
+      { code, exitCode: 2, message },
+    );
+
+  it('refuses a recording that spans more than a day, and says how to play a part of it', async () => {
+    writeFileSync(capture, recording(0, 1, 20 * DAY_SECONDS));
+    await refused(
+      { capture },
+      'SIM_LONG_CAPTURE',
+      /lan\.pcap spans 480 hours, more than the 24 .*--duration 1h/,
+    );
+    const { models } = JSON.parse(await printed({ capture, duration: '2s' }));
+    assert.equal(models[0].packets, 2);
+  });
+
+  it('plays a recording of two hours whole', async () => {
+    writeFileSync(capture, recording(5, 7205));
+    const { models } = JSON.parse(await printed({ capture }));
+    assert.equal(models[0].packets, 2);
+  });
+});
