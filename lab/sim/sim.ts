@@ -2,10 +2,11 @@
  * `portfold sim`: tries routers on a scenario under virtual time. Words and progress go to stderr, the result to stdout; the same seed
  * gives the same result.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { UsageError } from '../../gateway/config/errors.ts';
 import { hintAmong } from '../../gateway/config/suggest.ts';
+import { COLOURS } from '../plot/style.ts';
 import { captureOf } from './capture.ts';
 import { readRecording } from './pcap.ts';
 import { runsAsSvg } from './plots.ts';
@@ -55,6 +56,8 @@ export function sim(options: SimOptions): Promise<number> {
   };
   const seed = seedOf(options.seed, scenario);
   const plans = plansOf(options.model, scenario);
+  // A run takes minutes: what would spoil the picture is found before.
+  if (options.plots !== undefined) prepareDrawing(options.plots, plans.length);
   const runs = plans.map((plan) => runOne(scenario, plan, seed));
   if (options.plots !== undefined) draw(options.plots, scenario, runs);
   const print = options.output === 'json' ? runsAsJson : runsAsText;
@@ -130,8 +133,26 @@ function runOne(scenario: Scenario, plan: ModelPlan, seed: number): Run {
   return run;
 }
 
+/** Makes the folder, and sees that a picture of so many models can be drawn and written there. */
+function prepareDrawing(folder: string, models: number): void {
+  if (models > COLOURS)
+    throw new UsageError(
+      'SIM_TOO_MANY_MODELS',
+      `a plot tells ${COLOURS} models apart, not ${models}; name fewer with --model`,
+    );
+  try {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(
+      'SIM_BAD_PLOTS',
+      `no plot can be written to ${folder} (${code}); name a folder that is there or can be made`,
+    );
+  }
+}
+
 function draw(folder: string, scenario: Scenario, runs: readonly Run[]): void {
-  mkdirSync(folder, { recursive: true });
   const path = join(folder, `sim-${scenario.name}.svg`);
   writeFileSync(path, runsAsSvg(scenario, runs));
   process.stderr.write(`${path}\n`);

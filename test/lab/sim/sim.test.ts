@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseIpv4 } from '../../../core/wire/ipv4.ts';
@@ -90,5 +90,27 @@ describe('portfold sim, before it runs', () => {
     writeFileSync(capture, recording(5, 7205));
     const { models } = JSON.parse(await printed({ capture }));
     assert.equal(models[0].packets, 2);
+  });
+
+  it('refuses a folder for plots that cannot be made', async () => {
+    await refused(
+      { plots: join(scenario, 'plots') },
+      'SIM_BAD_PLOTS',
+      /^no plot can be written to .*small\.toml\/plots \(ENOTDIR\); name a folder/,
+    );
+    await refused({ plots: scenario }, 'SIM_BAD_PLOTS', /\(EEXIST\)/);
+  });
+
+  it('refuses more models than a plot has colours, and makes no folder for it', async () => {
+    const plots = join(folder, 'plots');
+    const model = new Array<string>(9).fill('linux-masquerade');
+    await refused({ plots, model }, 'SIM_TOO_MANY_MODELS', /8 models apart, not 9; name fewer/);
+    assert.equal(existsSync(plots), false);
+  });
+
+  it('makes the folder for plots and draws there', async () => {
+    const plots = join(folder, 'some', 'plots');
+    await printed({ plots });
+    assert.match(readFileSync(join(plots, 'sim-small.svg'), 'utf8'), /^<svg /);
   });
 });
