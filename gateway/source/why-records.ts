@@ -1,9 +1,7 @@
 /** How the control thread looks at many records of the arena: each whole, a few milliseconds at a time, with bounded counts. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { State } from '../../core/state.ts';
-import { type Arena, HOST_WORDS, S_COMMIT, SESSION_WORDS } from '../../core/table/arena.ts';
-import { HOST_ADDRESS } from '../../core/table/hosts.ts';
-import { formatAddress } from '../control/text.ts';
+import { type Arena, S_COMMIT, SESSION_WORDS } from '../../core/table/arena.ts';
 
 const RECORDS_PER_LOOK = 4_096;
 const TURN_MILLISECONDS = 4;
@@ -75,12 +73,16 @@ export class AddressTable {
   }
 
   /** The keys with the greatest values, greatest first. */
-  greatest(count: number, least: number): { one: number; other: number }[] {
+  greatest(count: number, least: number): { one: number; other: number; value: number }[] {
     const { words } = this;
     const top = new Top(count);
     for (let at = 0; at < words.length; at += 3)
       if (words[at + 2] >= least) top.add(at, words[at + 2]);
-    return top.keys.map((at) => ({ one: words[at], other: words[at + 1] }));
+    return top.keys.map((at) => ({
+      one: words[at],
+      other: words[at + 1],
+      value: words[at + 2],
+    }));
   }
 
   private find(one: number, other: number): number {
@@ -124,10 +126,7 @@ export function add(counts: Map<number, number>, key: number, most: number): voi
   else if (counts.size < most) counts.set(key, 1);
 }
 
-const TOP_SHOWN = 8;
+export const TOP_SHOWN = 8;
 
 export const topOf = (counts: ReadonlyMap<number, number>): [number, number][] =>
   [...counts].sort((a, b) => b[1] - a[1]).slice(0, TOP_SHOWN);
-
-export const addressOf = (arena: Arena, host: number): string =>
-  formatAddress(arena.hosts[host * HOST_WORDS + HOST_ADDRESS]);
