@@ -138,7 +138,8 @@ export class NatTable {
     const number = this.allocator.portFor(first, tick);
     if (number < 0) {
       const reason = this.allocator.hostLimited ? Drop.HostSessionLimit : Drop.NoPortLeft;
-      if (reason === Drop.NoPortLeft) this.pressure.refused(remoteAddress, remotePort);
+      if (reason === Drop.NoPortLeft)
+        this.pressure.refused(internalAddress, remoteAddress, remotePort);
       return refuse(this.parts, first, reason, tick);
     }
     if (upstream !== undefined && !upstream.admits(first, number))

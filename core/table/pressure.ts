@@ -16,7 +16,8 @@
  *   destinations  ports taken towards the busiest remote endpoint among those to which a session was made in that second. But a destination is
  *                 the affair of those who talk to it, and what is full makes room by itself (make-room.ts): one alone, however full, is
  *                 worth level 1. Where sessions were refused for want of a port towards 4 destinations within the second, that is
- *                 level 2, towards 16 it is level 3.
+ *                 level 2, towards 16 it is level 3. Of these only those count at which different hosts were refused: what one
+ *                 host alone uses up, at however many destinations, is no reason to be short with the others.
  *
  * The destinations are counted where sessions are made and refused, by one comparison, so nothing is scanned.
  *
@@ -55,6 +56,9 @@ const CALM_MS = 5000;
 const REFUSING_LEVEL_2 = 4;
 const REFUSING_LEVEL_3 = 16;
 
+/** Refusing destinations that are told apart within one second; a scan touches more than that. */
+const REFUSING_MAX = 64;
+
 /** Counters that are told apart by the level in force, and where they stand in its record. */
 const RECORDED: readonly (readonly [kind: number, counter: number])[] = [
   [PressureRecord.EndedSooner, Counter.EndedByPressure],
@@ -81,9 +85,16 @@ export class Pressure {
   private readonly before: Float64Array;
   /** Most sessions of a remote to which one was made since the last check. */
   private busiest = 0;
-  /** Destinations that refused since the last check, by a word each. */
-  private readonly refusing = new Int32Array(REFUSING_LEVEL_3);
+  /**
+   * Destinations that refused since the last check, by a word each, and the host that was first refused there. Those at which a second
+   * one was refused stand in front, `refusingCount` of them.
+   */
+  private readonly refusing = new Int32Array(REFUSING_MAX);
+  private readonly refusedFirst = new Int32Array(REFUSING_MAX);
+  private refusingKnown = 0;
   private refusingCount = 0;
+  /** Where the next destination goes when the table is full: a scan must not keep out what others are refused. */
+  private refusingHand = 0;
 
   /** @param nowMs boot-time clock */
   constructor(parts: TableParts, policy: Policy, nowMs: number) {
@@ -108,14 +119,25 @@ export class Pressure {
     if (remoteSessions > this.busiest) this.busiest = remoteSessions;
   }
 
-  /** No port was left towards this destination. */
-  refused(remoteAddress: number, remotePort: number): void {
-    const { refusing, refusingCount } = this;
+  /** No port was left for this host towards this destination. */
+  refused(host: number, remoteAddress: number, remotePort: number): void {
+    const { refusing, refusedFirst, refusingKnown, refusingCount } = this;
     if (refusingCount === REFUSING_LEVEL_3) return;
     const destination = remoteAddress ^ (remotePort << 16);
-    for (let i = refusingCount - 1; i >= 0; i--) if (refusing[i] === destination) return;
-    refusing[refusingCount] = destination;
-    this.refusingCount = refusingCount + 1;
+    for (let i = 0; i < refusingKnown; i++) {
+      if (refusing[i] !== destination) continue;
+      if (i < refusingCount || refusedFirst[i] === host) return;
+      refusing[i] = refusing[refusingCount];
+      refusedFirst[i] = refusedFirst[refusingCount];
+      refusing[refusingCount] = destination;
+      this.refusingCount = refusingCount + 1;
+      return;
+    }
+    let at = refusingKnown;
+    if (at < REFUSING_MAX) this.refusingKnown = at + 1;
+    else at = refusingCount + (this.refusingHand++ % (REFUSING_MAX - refusingCount));
+    refusing[at] = destination;
+    refusedFirst[at] = host;
   }
 
   /** Looks once a second what is short. @param nowMs boot-time clock */
@@ -134,7 +156,9 @@ export class Pressure {
     else if (level > 0 && fill256 >= this.policy.pressure.levelAt256[level - 1]) this.note();
     this.parts.counters[COUNTER_PRESSURE_CAUSE] = this.cause;
     this.busiest = 0;
+    this.refusingKnown = 0;
     this.refusingCount = 0;
+    this.refusingHand = 0;
   }
 
   /** True if level `n` is in force: it begins at once, and ends after a time of calm. */
@@ -205,9 +229,9 @@ export class Pressure {
 
   private destinationFill(): number {
     const { levelAt256 } = this.policy.pressure;
-    const { refusingCount } = this;
+    const { refusingKnown, refusingCount } = this;
     const share = Math.floor((this.busiest * 256) / this.parts.ports.set.count);
-    const busiest = refusingCount > 0 ? 256 : Math.min(256, share);
+    const busiest = refusingKnown > 0 ? 256 : Math.min(256, share);
     this.parts.counters[COUNTER_PRESSURE_FILL] = busiest;
     const one = Math.max(0, Math.min(busiest, levelAt256[1] - 1));
     if (refusingCount >= REFUSING_LEVEL_3) return Math.min(256, levelAt256[2]);

@@ -308,6 +308,45 @@ describe('destinations', () => {
     bench.pass(8);
     assert.equal(levelOf(bench), 0);
   });
+
+  /** The highest level, and what was refused, while so many hosts together begin 1,920 sessions a second to 16 destinations. */
+  const floodBy = (hosts: number): { level: number; refused: number } => {
+    const bench = new Bench({ policy: presetPolicy('home'), capacity: 16_384 });
+    let level = 0;
+    for (let quarter = 0, n = 0; quarter < 20; quarter++) {
+      for (const end = n + 480; n < end; n++) {
+        const from = `192.168.1.${66 + ((n >> 4) % hosts)}:${1024 + n}`;
+        bench.send(udp4({ from, to: `198.51.100.${1 + (n & 15)}:9000` }));
+      }
+      bench.pass(0.25);
+      level = Math.max(level, levelOf(bench));
+    }
+    assert.equal(bench.dropCount('HostRateLimit'), 0);
+    return { level, refused: bench.dropCount('NoPortLeft') };
+  };
+
+  it('count for levels 2 and 3 where different hosts are refused, so that one alone cannot raise them', () => {
+    const one = floodBy(1);
+    assert.ok(one.refused > 1_000, `${one.refused} refused`);
+    assert.equal(one.level, 1);
+    assert.equal(floodBy(2).level, 3);
+  });
+
+  it('are seen although one host is refused at a thousand others meanwhile', () => {
+    const ports = mapePorts().slice(0, 8);
+    const bench = benchOf({ ports, capacity: 16_384 });
+    bench.pass(1);
+    for (let n = 0; n < 1_000; n++)
+      for (let i = 0; i < 9; i++)
+        bench.send(
+          udp4({ from: `192.168.1.66:${2_000 + i}`, to: `198.18.${n >> 8}.${n & 255}:9000` }),
+        );
+    assert.ok(bench.dropCount('NoPortLeft') >= 1_000);
+    for (let remote = 0; remote < 4; remote++)
+      for (let n = 0; n < 10; n++) to(bench, n, `203.0.113.${remote + 10}:443`);
+    bench.pass(1);
+    assert.equal(levelOf(bench), 2);
+  });
 });
 
 describe('what a level does, and its record', () => {
