@@ -17,7 +17,8 @@
  *   Pair, 4 words:  0 host<<16 | sessions    1 remote address    2 oldest + 1    3 newest + 1
  *
  * Not counted:
- *   - A session that goes on sending, a stream in one direction: if it ended its next packet would bring it back, and young at that.
+ *   - A session that goes on sending, a stream in one direction: if it ended its next packet would bring it back, and young at that. So
+ *     nothing would come free. What bounds such sessions is their host's limit (limits.ts), and making room (make-room.ts).
  *   - A session on a port that its endpoint owns, while the endpoint has others: its end would free no port, and would close the owner's
  *     filter towards a peer whose first packet is late. That is also every session that answers inbound packets. An owner's only
  *     session is counted: with it the port comes free.
