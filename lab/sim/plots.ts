@@ -7,6 +7,12 @@
  *   ┌ refusals a second ────┐ ┌ failed actions ───┐
  *   └───────────────────────┘ └───────────────────┘
  *     ■ model  ■ model  …
+ *
+ * Lines that lie in one place for a while take turns there, in dashes of equal length, so that none hides another:
+ *
+ *   ──── first ────┐                              ┌──── first
+ *                  ├ first second first second … ─┤
+ *   ──── second ───┘                              └──── second
  */
 import { type Area, escapeText, figure, text, verticalScale } from '../plot/scale.ts';
 import { COLOURS, styleSheet } from '../plot/style.ts';
@@ -19,6 +25,10 @@ const LEGEND_ROW = 20;
 const PANEL = { width: 420, height: 190, left: 76, top: 92, gapX: 96, gapY: 78 } as const;
 const LINE_WIDTH = 2;
 const WIDER_MAX = 3;
+/** A dashed line is this long of each turn, the rest being its gap; a solid one is the whole turn. */
+const DASH = 7;
+const GAP = 4;
+const TURN = DASH + GAP;
 const LEGEND_CHARACTER = 7.4;
 const LEGEND_GAP = 36;
 
@@ -26,6 +36,13 @@ interface Line {
   colour: number;
   dashed: boolean;
   values: number[];
+}
+
+/** A part of a line, from one point to another, and which lines lie there; itself is one of them. */
+interface Piece {
+  first: number;
+  last: number;
+  sharers: number[];
 }
 
 interface Panel {
@@ -46,7 +63,7 @@ export function runsAsSvg(scenario: Scenario, runs: readonly Run[]): string {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">`,
     `<title>${escapeText(titleOf(scenario))}</title>`,
-    `<style>${styleSheet()}.limit{stroke:#8d96a0;stroke-dasharray:2 4}.dashed{stroke-dasharray:7 4}.line{fill:none}</style>`,
+    `<style>${styleSheet()}.limit{stroke:#8d96a0;stroke-dasharray:2 4}.dashed{stroke-dasharray:${DASH} ${GAP}}.line{fill:none}</style>`,
     `<rect class="page" width="${WIDTH}" height="${height}"/>`,
     text(16, 28, titleOf(scenario), 'start', 'title'),
     text(16, 50, subtitleOf(scenario)),
@@ -127,19 +144,54 @@ function drawPanel({ title, lines, limits }: Panel, area: Area, minutes: number[
       text(area.left - 8, scale.at(tick) + 4, tick.toLocaleString('en'), 'end'),
     ]),
     ...shown.map((limit) => horizontal('limit', area, scale.at(limit))),
-    // The first model is drawn last, on top of the others, and thinner, so that two lines in one place are seen to be two.
-    ...[...lines].reverse().map(({ colour, dashed, values: heights }) => {
-      const points = heights.map(
-        (value, i) => `${figure(x(minutes[i]))},${figure(scale.at(value))}`,
-      );
-      return `<polyline class="line c${colour}${dashed ? ' dashed' : ''}" style="fill:none;stroke-width:${LINE_WIDTH + Math.min(colour, WIDER_MAX)}" points="${points.join(' ')}"/>`;
-    }),
+    ...drawLines(
+      lines,
+      lines.map((line) =>
+        line.values.map((value, i) => `${figure(x(minutes[i]))},${figure(scale.at(value))}`),
+      ),
+    ),
     horizontal('axis', area, area.bottom),
     ...verticalScale([last], false, area)
       .ticks.filter((tick) => tick <= last)
       .map((tick) => text(x(tick), area.bottom + 18, tick.toLocaleString('en'), 'middle')),
     text(area.right, area.bottom + 36, 'minutes', 'end'),
   ];
+}
+
+/** The first model is drawn last, on top of the others, and thinner, so that two lines that are close are seen to be two. */
+function drawLines(lines: readonly Line[], points: readonly string[][]): string[] {
+  const drawn = lines.map(({ colour, dashed }, line) => [
+    `<g class="line c${colour}${dashed ? ' dashed' : ''}">`,
+    ...piecesOf(line, points).map(({ first, last, sharers }) => {
+      const width = LINE_WIDTH + Math.min(sharers.length > 1 ? 1 : colour, WIDER_MAX);
+      const style = `stroke-width:${width}${turnOf(line, dashed, sharers)}`;
+      return `<polyline style="${style}" points="${points[line].slice(first, last + 1).join(' ')}"/>`;
+    }),
+    '</g>',
+  ]);
+  return drawn.reverse().flat();
+}
+
+/** Parts a line wherever another joins or leaves it. All that lie in one place are parted alike, so their dashes begin together. */
+function piecesOf(line: number, points: readonly string[][]): Piece[] {
+  const own = points[line];
+  const pieces: Piece[] = [];
+  for (let i = 0; i + 1 < own.length; i++) {
+    const sharers = points.flatMap((other, n) =>
+      other[i] === own[i] && other[i + 1] === own[i + 1] ? [n] : [],
+    );
+    const before = pieces[pieces.length - 1];
+    if (before?.sharers.join() === sharers.join()) before.last = i + 1;
+    else pieces.push({ first: i, last: i + 1, sharers });
+  }
+  return pieces;
+}
+
+function turnOf(line: number, dashed: boolean, sharers: readonly number[]): string {
+  if (sharers.length === 1) return '';
+  const length = dashed ? DASH : TURN;
+  const rest = TURN * sharers.length - length;
+  return `;stroke-dasharray:${length} ${rest};stroke-dashoffset:${-TURN * sharers.indexOf(line)}`;
 }
 
 const horizontal = (name: string, { left, right }: Area, y: number): string =>

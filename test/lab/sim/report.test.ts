@@ -56,7 +56,7 @@ describe('report of the simulator', () => {
   it('draws a line for each model in each of four charts, and a dashed one for a router above', () => {
     const svg = runsAsSvg(scenario, runs);
     for (const [i] of runs.entries()) {
-      const lines = [...svg.matchAll(new RegExp(`<polyline class="line c${i}( dashed)?"`, 'g'))];
+      const lines = [...svg.matchAll(new RegExp(`<g class="line c${i}( dashed)?"`, 'g'))];
       assert.equal(lines.length, i === 2 ? 5 : 4);
     }
     assert.match(svg, /test: few &lt; many/);
@@ -65,6 +65,32 @@ describe('report of the simulator', () => {
       points.split(' ').map((point) => point.split(',').map(Number)),
     );
     assert.ok(heights.every(([x, y]) => x >= 0 && x <= 1040 && y >= 0 && y <= 600));
+  });
+
+  it('shows lines in one place by turns', () => {
+    // The first and the last are one router, so they lie in one place; the second has a place of its own.
+    const svg = runsAsSvg(scenario, [portfold, openwrt, portfold]);
+    const linesOf = (colour: number): string[] =>
+      [...svg.matchAll(new RegExp(`<g class="line c${colour}">\\n(.*?)</g>`, 'gs'))].map(
+        ([, pieces]) => pieces,
+      );
+    const [first, , third] = [0, 1, 2].map(linesOf);
+    assert.equal(first.length, 4);
+    for (const [chart, pieces] of first.entries()) {
+      const places = (text: string): string[] => text.match(/points="[^"]+"/g) ?? [];
+      assert.ok(places(pieces).length > 0);
+      assert.deepEqual(places(pieces), places(third[chart]));
+      const turns = (text: string): string[][] =>
+        [...text.matchAll(/width:(\d);stroke-dasharray:11 (\d+);stroke-dashoffset:(\S+?)"/g)].map(
+          ([, ...numbers]) => numbers,
+        );
+      // Of two, or of three where the second joins them: the first begins, the third comes last, and no part is without turns.
+      assert.equal(turns(pieces).length, places(pieces).length);
+      for (const [i, [width, gap, offset]] of turns(pieces).entries()) {
+        assert.equal(Number(offset), 0);
+        assert.deepEqual(turns(third[chart])[i], [width, gap, `-${gap}`]);
+      }
+    }
   });
 
   it('says how many models it can tell apart', () => {
