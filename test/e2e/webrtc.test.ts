@@ -56,7 +56,7 @@ const PAGE = `
     else peer.onicegatheringstatechange = () => peer.iceGatheringState === 'complete' && resolve();
   });
   const opened = () => new Promise((resolve, reject) => {
-    const give = setTimeout(() => reject(new Error('no channel: ' + call.states)), 15000);
+    const give = setTimeout(() => reject(new Error('no channel')), 15000);
     const look = setInterval(() => {
       if (call.channel?.readyState !== 'open') return;
       clearTimeout(give);
@@ -71,7 +71,8 @@ const PAGE = `
   const selected = async () => {
     const stats = await peer.getStats();
     const transport = [...stats.values()].find((item) => item.type === 'transport');
-    const pair = stats.get(transport.selectedCandidatePairId);
+    const pair = stats.get(transport?.selectedCandidatePairId);
+    if (pair === undefined) return {};
     const side = ({ candidateType, address, port, protocol }) =>
       ({ candidateType, address, port, protocol });
     return {
@@ -81,7 +82,9 @@ const PAGE = `
   };
   const said = async () => ({
     sent: call.sent, received: call.received, echoed: call.echoed, states: call.states,
-    silenceMs: Math.max(call.silenceMs, performance.now() - call.lastAt), ...await selected(),
+    silenceMs: Math.max(call.silenceMs, performance.now() - call.lastAt),
+    ice: peer.iceConnectionState, connection: peer.connectionState,
+    channel: call.channel?.readyState, ...await selected(),
   });
   true`;
 
@@ -98,18 +101,42 @@ interface Call {
   echoed: number;
   states: string[];
   silenceMs: number;
-  local: Side;
-  remote: Side;
+  ice: string;
+  connection: string;
+  channel?: string;
+  /** Absent while no candidate pair is selected. */
+  local?: Side;
+  remote?: Side;
 }
+
+type CompleteCall = Required<Call>;
 
 interface House {
   lab: Lab;
   gateway: Gateway;
 }
 
+/** What becomes of the call on each side, and what that side's gateway dropped: for when it is not as it should be. */
+async function told(pages: readonly Browser[], houses: readonly House[]): Promise<string> {
+  const lines = pages.map(async (page, i) => {
+    const [call, dropped] = await Promise.all([
+      page.evaluate<Call>('said()').then(
+        (said) => `ICE ${said.ice}, connection ${said.connection}: ${JSON.stringify(said)}`,
+        ({ message }: Error) => `the page says nothing, ${message}`,
+      ),
+      houses[i].gateway.control.list('drops').then(
+        ({ items }) =>
+          items.flatMap(({ reason, packets }) => (packets > 0 ? `${reason} ${packets}` : [])),
+        ({ message }: Error) => [`nothing it could say, ${message}`],
+      ),
+    ]);
+    return `side ${i + 1}: ${call}; its gateway dropped ${dropped.join(', ') || 'nothing'}`;
+  });
+  return (await Promise.all(lines)).join('\n');
+}
+
 /** Offer, answer and candidates, carried by hand. */
 async function connect(one: Browser, other: Browser): Promise<void> {
-  await Promise.all([one.evaluate(PAGE), other.evaluate(PAGE)]);
   const offer = await one.evaluate<string>(`(async () => {
     take(peer.createDataChannel('call'));
     await peer.setLocalDescription();
@@ -125,6 +152,21 @@ async function connect(one: Browser, other: Browser): Promise<void> {
   await one.evaluate(`peer.setRemoteDescription(${answer})`);
   await Promise.all([one.evaluate('opened()'), other.evaluate('opened()')]);
 }
+
+/** The whole call, up to the last answer; what each page says of it then. */
+async function callOf(one: Browser, other: Browser): Promise<CompleteCall[]> {
+  const pages = [one, other];
+  await connect(one, other);
+  const talked = CALL_SECONDS * 1000;
+  await Promise.all(pages.map((page) => page.evaluate(`talk(${talked})`, talked + 30_000)));
+  return until('the last answers, over a selected pair', async () => {
+    const said = await Promise.all(pages.map((page) => page.evaluate<Call>('said()')));
+    return said.every(isComplete) ? said : undefined;
+  });
+}
+
+const isComplete = (call: Call): call is CompleteCall =>
+  call.sent === call.echoed && call.local !== undefined && call.remote !== undefined;
 
 /** Before the call begins, so that it finds every port in use. */
 const allStand = (gateway: Gateway): Promise<boolean> =>
@@ -185,14 +227,16 @@ describe('a WebRTC call between two houses with 240 ports each', () => {
         return Browser.start(house.lab.hosts[0], lab.folder);
       }),
     );
-    await connect(one, other);
-    const talked = CALL_SECONDS * 1000;
-    await Promise.all(
-      [one, other].map((browser) => browser.evaluate(`talk(${talked})`, talked + 30_000)),
+    const pages = [one, other];
+    await Promise.all(pages.map((page) => page.evaluate(PAGE)));
+    // A call of which nothing stands is told of as well.
+    const before = await told(pages, houses);
+    assert.match(
+      before,
+      /^side 1: ICE new, connection new: .*; its gateway dropped .*\nside 2: ICE new/,
     );
-    const calls = await until('the last answers', async () => {
-      const said = await Promise.all([one, other].map((page) => page.evaluate<Call>('said()')));
-      return said.every(({ sent, echoed }) => sent === echoed) ? said : undefined;
+    const calls = await callOf(one, other).catch(async ({ message }: Error) => {
+      throw new Error(`${message}\n${await told(pages, houses)}`);
     });
     for (const [i, call] of calls.entries()) {
       assert.deepEqual(call.states, ['connecting', 'connected'], JSON.stringify(call));
