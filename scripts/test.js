@@ -9,18 +9,31 @@
 // a failure of the run.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const mocha = join(root, 'node_modules', 'mocha', 'bin', 'mocha.js');
 const folder = mkdtempSync(join(tmpdir(), 'portfold-test-'));
-/** Files run beside each other, one a core. */
 const UNIT_TIMEOUT_MS = 30_000;
 const E2E_TIMEOUT_MS = 300_000;
 /** A run that takes longer hangs. */
 const RUN_TIMEOUT_MS = 12 * 60_000;
+
+/**
+ * Tests of what a start and an end change on the host, each in namespaces of its own: they wait more than they work, so that one a core
+ * runs beside the next. All others measure or load, and have the machine for themselves.
+ */
+const SETTINGS = [
+  'host-settings',
+  'host-settings-shared',
+  'link-changes',
+  'refusals-at-start',
+  'reload',
+  'undo',
+  'undo-fails',
+].map((name) => `test/e2e/${name}.test.ts`);
 
 const [first, ...rest] = process.argv.slice(2);
 const suites = first === 'unit' || first === 'e2e' ? [first] : ['unit', 'e2e'];
@@ -37,16 +50,22 @@ if (run(process.execPath, ['scripts/build.js']) !== 0) {
 // .mocharc.json is for `npx mocha`; its `spec` would be added to whatever is named here, so the
 // words are given in full.
 const words = ['--no-config', '--node-option', 'import=tsx', '--extension', 'ts', '--exit'];
+const beside = ['--parallel', '--jobs', String(availableParallelism())];
 if (suites.includes('unit')) {
   const spec = files.length > 0 ? files : ['test/**/*.test.ts', '--ignore', 'test/e2e/**'];
-  runMocha('unit', [...words, '--parallel', '--timeout', String(UNIT_TIMEOUT_MS), ...spec]);
+  runMocha('unit', [...words, ...beside, '--timeout', String(UNIT_TIMEOUT_MS), ...spec]);
 }
 if (suites.includes('e2e')) {
   const obstacle = namespaceObstacle();
   if (obstacle === undefined) {
     installPackages();
-    const spec = files.length > 0 ? files : ['test/e2e/**/*.test.ts'];
-    runMocha('e2e', [...words, '--timeout', String(E2E_TIMEOUT_MS), ...spec]);
+    const e2e = [...words, '--timeout', String(E2E_TIMEOUT_MS)];
+    if (files.length > 0) runMocha('e2e', [...e2e, ...files]);
+    else {
+      runMocha('e2e, settings', [...e2e, ...beside, ...SETTINGS]);
+      const others = SETTINGS.flatMap((file) => ['--ignore', file]);
+      runMocha('e2e', [...e2e, 'test/e2e/**/*.test.ts', ...others]);
+    }
   } else {
     notRun.push(`the end-to-end tests (test/e2e): ${obstacle}`);
   }
