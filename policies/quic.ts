@@ -8,7 +8,8 @@
  *   allow       no rule at all
  *   reject      refused, and the sender is told
  *   drop        refused in silence: the browser waits for seconds, unless it tries TCP beside QUIC
- *   pressure    rejected from a pressure level on, or from a fill of the NAT above
+ *   pressure    rejected from a pressure level on, or from a fill of the NAT above; where there is none,
+ *               and for a session that opens nothing there, the fill is 0, which is never reason enough
  *
  * Sessions that stand are left alone. A server in the LAN is not meant: what it sends from a port
  * below 1024 answers somebody outside.
@@ -26,8 +27,9 @@ export function quic(settings: QuicSettings): Rule {
   const { mode, fromLevel, fromUpstream256, except } = settings;
   const objection = refuseFor(Drop.QuicRejected) | (mode === 'drop' ? DECISION_SILENT : 0);
   const always = mode !== 'pressure';
+  const fromFill256 = Math.max(1, fromUpstream256);
   const isShort = (first: FirstPacket): boolean =>
-    first.pressure >= fromLevel || first.upstreamFill256 >= fromUpstream256;
+    first.pressure >= fromLevel || first.upstreamFill256 >= fromFill256;
   return (first, sessionClass) =>
     sessionClass === Class.Quic &&
     (always || isShort(first)) &&

@@ -47,6 +47,13 @@ describe('QUIC by policy', () => {
     assert.equal(says(0, 256), REJECTED);
   });
 
+  it('pressure does not take the absence of a NAT above for a full one', () => {
+    const rule = quic(settings({ mode: 'pressure', fromUpstream256: 0 }));
+    const says = (upstreamFill256: number) => rule(firstPacket({ upstreamFill256 }), Class.Quic);
+    assert.equal(says(0), NO_OBJECTION);
+    assert.equal(says(1), REJECTED);
+  });
+
   it('excepts internal networks and destinations', () => {
     const except = { from: [network('192.168.1.8', 29)], to: [network('203.0.113.0', 24)] };
     const rule = quic(settings({ except }));
