@@ -21,10 +21,10 @@
  *   Refusal  A tuple that is not there yet is refused from 93 % of the table above on, of DNS from 94.5 % on. The rest is for what
  *            that router opens itself.
  *
- * The estimate is never below the truth while what is true of the NAT above is said in the settings, but in three cases. After a restart
- * only the sessions are known, not what lingers. Packets of a closed TCP connection that do not keep it here are held not to keep it
- * above. And when sessions that were there before the model are more than the NAT above holds, not all of them can linger; each one that
- * does not is counted in `forgotten`.
+ * The estimate is never below the truth while what is true of the NAT above is said in the settings, but in four cases. After a restart
+ * only the sessions are known, not what lingers. When longer timers come into force, what lingers already still ends by the shorter ones.
+ * Packets of a closed TCP connection that do not keep it here are held not to keep it above. And when sessions that were there before
+ * the model are more than the NAT above holds, not all of them can linger; each one that does not is counted in `forgotten`.
  */
 import { Flag, State, TICKS_PER_SECOND } from '../state.ts';
 import { DNS_PORT } from '../wire/dns.ts';
