@@ -112,8 +112,6 @@ export class Upstream {
   private readonly limit: number;
   /** Our sessions that stand above: all but those between two hosts of ours. */
   live = 0;
-  /** Sessions that took over a lingering tuple. */
-  reused = 0;
   /** Tuples that there was no room to remember. */
   forgotten = 0;
 
@@ -128,10 +126,8 @@ export class Upstream {
     this.dnsLimit = Math.max(1, Math.floor((entries * DNS_PARTS) / 128));
     this.limit = Math.max(1, Math.floor((entries * OTHER_PARTS) / 128));
     this.countSessions();
-    if (predecessor !== undefined) {
-      this.reused = predecessor.reused;
+    if (predecessor !== undefined)
       this.forgotten = predecessor.forgotten + this.tuples.addAll(predecessor.tuples);
-    }
     this.publish();
   }
 
@@ -143,6 +139,11 @@ export class Upstream {
   /** Entries that stand above, as far as we know. */
   get entries(): number {
     return this.live + this.tuples.count;
+  }
+
+  /** Sessions that took over a lingering tuple, as long as the arena lives. */
+  get reused(): number {
+    return this.parts.counters[Counter.UpstreamReused];
   }
 
   /** 256: the table above is full. */
@@ -221,7 +222,7 @@ export class Upstream {
     );
     if (record < 0) return;
     this.tuples.remove(record);
-    this.reused++;
+    this.parts.counters[Counter.UpstreamReused]++;
   }
 
   /** A session ends: its tuple lingers as long as its entry above. */
@@ -279,7 +280,6 @@ export class Upstream {
   private publish(): void {
     const { counters } = this.parts;
     counters[Counter.UpstreamEntries] = this.entries;
-    counters[Counter.UpstreamReused] = this.reused;
     counters[Counter.UpstreamCapacity] = this.settings.entries;
   }
 

@@ -318,6 +318,22 @@ describe('the model of the NAT above', () => {
     assertSound(next);
   });
 
+  it('goes on counting over a restart what took over a tuple', () => {
+    const bench = guarded();
+    bench.pass4(udpFrom(1, WEB));
+    bench.pass(40);
+    bench.pass4(udpFrom(2, WEB));
+    bench.pass(1);
+    const buffer = bench.table.parts.arena.header.buffer as ArrayBuffer;
+    const next = guarded({}, { arena: buffer.slice(0), now: bench.now, seed: 7 });
+    next.table.restore();
+    next.pass(40);
+    assert.equal(next.table.parts.counters[Counter.UpstreamReused], 1);
+    next.pass4(udpFrom(3, WEB));
+    next.pass(1);
+    assert.equal(next.table.parts.counters[Counter.UpstreamReused], 2);
+  });
+
   it('keeps what it knows when other settings come into force, and ends when there are none', () => {
     const bench = guarded();
     for (let n = 1; n <= 20; n++) bench.pass4(udpFrom(n, `198.51.100.${n}:443`));
