@@ -169,7 +169,7 @@ export const DROP_MEANING: readonly (readonly [name: keyof typeof Drop, meaning:
   ],
   [
     'UpstreamFull',
-    'The table of the NAT above has no room for another entry, as far as we know; told by ICMP 3/13.',
+    'The NAT above has no room left, or none for a host that holds so much; told by ICMP 3/13.',
   ],
 ];
 

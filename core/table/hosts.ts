@@ -10,6 +10,10 @@
  *
  * A host without mappings keeps its record, so that its counters can be read, until the record is needed. When every record belongs
  * to a host with mappings, further hosts share record 0, "others": nobody is refused for being one host too many.
+ *
+ * Beside the records, and made anew at a start: the entries that each host holds in the table of a NAT above (upstream.ts). Entries may
+ * stay when the record goes to another host, so what is counted names its host by an *owner*: the record, and how often it was given on.
+ * Those of a host that has lost its record are nobody's.
  */
 import { TICKS_PER_SECOND } from '../state.ts';
 import { type Arena, HOST_WORDS } from './arena.ts';
@@ -52,6 +56,9 @@ export class Hosts {
   readonly words: Int32Array;
   readonly capacity: number;
   readonly index: HashIndex;
+  /** Entries in the NAT above, by host. */
+  readonly above: Int32Array;
+  private readonly givenOn: Uint16Array;
   private readonly seed: number;
   private readonly limit: number;
   private fresh = HOST_OTHERS + 1;
@@ -61,6 +68,8 @@ export class Hosts {
     this.words = arena.hosts;
     this.limit = Math.min(65535, Math.floor(arena.hosts.length / HOST_WORDS));
     this.capacity = this.limit;
+    this.above = new Int32Array(this.limit);
+    this.givenOn = new Uint16Array(this.limit);
     let slots = 1;
     while (slots < this.limit) slots *= 2;
     this.index = new HashIndex(slots);
@@ -110,9 +119,22 @@ export class Hosts {
       const at = host << HOST_SHIFT;
       if (host === HOST_OTHERS || this.words[at + HOST_MAPPINGS] > 0) continue;
       this.index.remove(hash3(this.words[at + HOST_ADDRESS], 0, 0, this.seed), host);
+      this.givenOn[host]++;
+      this.above[host] = 0;
       return host;
     }
     return HOST_OTHERS;
+  }
+
+  /** What names the host for as long as it has its record: how often that was given on << 16 | host. */
+  ownerOf(host: number): number {
+    return (this.givenOn[host] << 16) | host;
+  }
+
+  /** Counts an entry in the NAT above, or one less, unless the host has lost its record since. */
+  changeAbove(owner: number, change: 1 | -1): void {
+    const host = owner & 0xffff;
+    if (this.givenOn[host] === owner >>> 16) this.above[host] += change;
   }
 
   /** Takes one token for an ICMP answer; false when the host has used them up. */

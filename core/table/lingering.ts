@@ -5,12 +5,14 @@
  *   Lingering tuple, 8 words
  *    0 remoteAddress   1 externalPort<<16 | externalAddressIndex<<8 | protocol (0: free)   2 remotePort<<16 | flags
  *    3 tick at which it ends   4 next + 1, 5 previous + 1 among those of its bucket   6, 7 of TCP: last sequence number, last TSval
+ *   and beside it its owner, the host that it counts for (hosts.ts)
  *
  * A bucket holds the tuples of one remote endpoint, newest first, and rarely those of another one too. Fixed capacity, taken at the
  * start. What has ended is found by a sweep that visits every record once a second.
  */
 import { FreeList } from './free-list.ts';
 import { HashIndex, hash3 } from './hash-index.ts';
+import type { Hosts } from './hosts.ts';
 
 const LINGER_SHIFT = 3;
 const L_REMOTE_ADDRESS = 0;
@@ -28,6 +30,8 @@ const SWEEP_MS = 1000;
 export class Lingering {
   readonly capacity: number;
   private readonly words: Int32Array;
+  private readonly owners: Int32Array;
+  private readonly hosts: Hosts;
   private readonly index: HashIndex;
   private readonly free: FreeList;
   private readonly buckets: Int32Array;
@@ -35,12 +39,14 @@ export class Lingering {
   private sweptMs = Number.MAX_SAFE_INTEGER;
   private cursor = 0;
 
-  /** @param entries tuples at most, rounded up to a power of two */
-  constructor(entries: number, seed: number) {
+  /** @param entries tuples at most, rounded up to a power of two; @param hosts count the tuples of each */
+  constructor(entries: number, seed: number, hosts: Hosts) {
     let capacity = 1;
     while (capacity < entries) capacity *= 2;
     this.capacity = capacity;
     this.words = new Int32Array(capacity << LINGER_SHIFT);
+    this.owners = new Int32Array(capacity);
+    this.hosts = hosts;
     this.index = new HashIndex(capacity);
     this.free = new FreeList(this.words, 1 << LINGER_SHIFT);
     this.buckets = new Int32Array(capacity * 2);
@@ -127,6 +133,7 @@ export class Lingering {
     ends: number,
     sequence: number,
     timestamp: number,
+    owner: number,
   ): boolean {
     const record = this.free.take();
     if (record < 0) return false;
@@ -146,6 +153,8 @@ export class Lingering {
     if (next !== 0) words[((next - 1) << LINGER_SHIFT) + L_PREVIOUS] = record + 1;
     buckets[bucket] = record + 1;
     this.index.insert(hash, record);
+    this.owners[record] = owner;
+    this.hosts.changeAbove(owner, 1);
     return true;
   }
 
@@ -158,6 +167,7 @@ export class Lingering {
     if (previous !== 0) words[((previous - 1) << LINGER_SHIFT) + L_NEXT] = next;
     else this.buckets[this.bucketAt(at)] = next;
     this.index.remove(this.hashAt(at), record);
+    this.hosts.changeAbove(this.owners[record], -1);
     words[at + L_EXTERNAL] = 0;
     this.free.give(record);
   }
@@ -192,10 +202,16 @@ export class Lingering {
         words[at + L_ENDS],
         words[at + L_SEQUENCE],
         words[at + L_TIMESTAMP],
+        other.owners[at >> LINGER_SHIFT],
       );
       if (!isIn) without++;
     }
     return without;
+  }
+
+  /** Counts every tuple for its host again. */
+  countOwners(): void {
+    for (const at of this.offsets()) this.hosts.changeAbove(this.owners[at >> LINGER_SHIFT], 1);
   }
 
   /** What is wrong, in words. Expensive. @param isLive true if a session has the tuple */

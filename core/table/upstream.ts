@@ -20,6 +20,13 @@
  *            holds no TIME_WAIT; or the timestamp, else the sequence number, of the new SYN is beyond the last one (RFC 6191).
  *   Refusal  A tuple that is not there yet is refused from 93 % of the table above on, of DNS from 94.5 % on. The rest is for what
  *            that router opens itself.
+ *   Share    Nobody holds more of the table than is left of it for all: whoever does opens no new tuple. One host alone gets half of
+ *            what there is, two that want all a third each, and one with few entries always finds room beside them. DNS goes on until
+ *            its host holds four times what is left. A 128th of the table is always allowed, so that a crowd of visitors that fills it
+ *            loses no page half-way. This does not hold for the gateway, nor for hosts that share a record.
+ *
+ *                one host   | held 1/2            | left 1/2            | reserve |
+ *                two hosts  | held 1/3     | held 1/3     | left 1/3    | reserve |
  *
  * The estimate is never below the truth while what is true of the NAT above is said in the settings, but in four cases. After a restart
  * only the sessions are known, not what lingers. When longer timers come into force, what lingers already still ends by the shorter ones.
@@ -34,6 +41,7 @@ import {
   S_COMMIT,
   S_EXTERNAL,
   S_LAST_SEEN,
+  S_MAPPING,
   S_PACKETS_IN,
   S_PACKETS_OUT,
   S_PORTS,
@@ -43,6 +51,7 @@ import {
 } from './arena.ts';
 import { hasBit } from './bits.ts';
 import { Counter } from './counters.ts';
+import { HOST_OTHERS } from './hosts.ts';
 import { Lingering } from './lingering.ts';
 import type { Opening } from './opening.ts';
 import type { TableParts } from './parts.ts';
@@ -73,6 +82,10 @@ const TIMESTAMPS = 8;
 /** Of 128 parts of the table above, those that DNS may fill, and all others. */
 const DNS_PARTS = 121;
 const OTHER_PARTS = 119;
+/** Times what is left that a host may hold and still ask for names. */
+const DNS_SHARES = 4;
+/** Of this many parts of the table above one is few: as much as a visitor with some pages open. */
+const FEW_PARTS = 128;
 /** DNS reuses one of this many tuples towards the same resolver. */
 const DNS_CHOICE = 32;
 /** The last packet came somewhere in its tick, and a NAT looks at its timers once a second, or not much more often. */
@@ -110,6 +123,8 @@ export class Upstream {
   /** Entries from which on no new ones are opened, by DNS and by others. */
   private readonly dnsLimit: number;
   private readonly limit: number;
+  /** Entries that a host may hold however little is left. */
+  private readonly few: number;
   /** Our sessions that stand above: all but those between two hosts of ours. */
   live = 0;
   /** Tuples that there was no room to remember. */
@@ -122,9 +137,10 @@ export class Upstream {
       throw new RangeError(`a NAT above with ${entries} entries; use 1 to ${UPSTREAM_ENTRIES_MAX}`);
     this.parts = parts;
     this.settings = settings;
-    this.tuples = new Lingering(entries, parts.random.next());
+    this.tuples = new Lingering(entries, parts.random.next(), parts.hosts);
     this.dnsLimit = Math.max(1, Math.floor((entries * DNS_PARTS) / 128));
     this.limit = Math.max(1, Math.floor((entries * OTHER_PARTS) / 128));
+    this.few = Math.max(1, Math.floor(entries / FEW_PARTS));
     this.countSessions();
     if (predecessor !== undefined)
       this.forgotten = predecessor.forgotten + this.tuples.addAll(predecessor.tuples);
@@ -153,22 +169,37 @@ export class Upstream {
 
   /** Counts the sessions anew; after the records of the arena were restored. */
   countSessions(): void {
-    const { words, capacity } = this.parts.sessions;
+    const { sessions, hosts } = this.parts;
+    const { words, capacity } = sessions;
     this.live = 0;
-    for (let at = 0; at < capacity << SESSION_SHIFT; at += 1 << SESSION_SHIFT)
-      if ((words[at + S_COMMIT] & 63) !== State.Free && !this.staysHere(at)) this.live++;
+    hosts.above.fill(0);
+    for (let at = 0; at < capacity << SESSION_SHIFT; at += 1 << SESSION_SHIFT) {
+      if ((words[at + S_COMMIT] & 63) === State.Free || this.staysHere(at)) continue;
+      this.live++;
+      hosts.changeAbove(this.ownerOf(at), 1);
+    }
+    this.tuples.countOwners();
   }
 
   /** True if the session that is asked for may have port `number` of the set: its tuple stands above already, or has room there. */
   admits(first: Opening, number: number): boolean {
     const { remoteAddress, remotePort } = first;
     const external = (this.parts.ports.set.ports[number] << 16) | first.low;
-    const limit = remotePort === DNS_PORT ? this.dnsLimit : this.limit;
     return (
-      this.entries < limit ||
+      this.hasRoomFor(first) ||
       this.isOurs(external, remoteAddress, remotePort) ||
       this.tuples.find(external, remoteAddress, remotePort) >= 0
     );
+  }
+
+  /** True if a tuple that is not there yet may be opened. */
+  private hasRoomFor({ remotePort, host, isGateway }: Opening): boolean {
+    const isDns = remotePort === DNS_PORT;
+    const left = (isDns ? this.dnsLimit : this.limit) - this.entries;
+    if (left <= 0) return false;
+    if (isGateway || host === HOST_OTHERS) return true;
+    const share = Math.max(this.few, isDns ? left * DNS_SHARES : left);
+    return this.parts.hosts.above[host] < share;
   }
 
   /**
@@ -215,6 +246,7 @@ export class Upstream {
     const at = session << SESSION_SHIFT;
     if (this.staysHere(at)) return;
     this.live++;
+    this.parts.hosts.changeAbove(this.ownerOf(at), 1);
     const record = this.tuples.find(
       words[at + S_EXTERNAL],
       words[at + S_REMOTE_ADDRESS],
@@ -231,6 +263,8 @@ export class Upstream {
     const at = session << SESSION_SHIFT;
     if (this.staysHere(at)) return;
     this.live--;
+    const owner = this.ownerOf(at);
+    this.parts.hosts.changeAbove(owner, -1);
     const external = words[at + S_EXTERNAL];
     const remotePort = words[at + S_PORTS] & 0xffff;
     const flags = this.flagsOf(at);
@@ -244,6 +278,7 @@ export class Upstream {
       ends,
       words[at + S_SEQUENCE_OUT],
       words[at + S_TIMESTAMP],
+      owner,
     );
     if (!isRemembered) this.forgotten++;
   }
@@ -266,13 +301,20 @@ export class Upstream {
 
   /** What is wrong, in words. Expensive. */
   selfCheck(): string[] {
-    const { sessions } = this.parts;
+    const { sessions, hosts } = this.parts;
     const problems = this.tuples.selfCheck(
       (external, remoteAddress, remotePort) =>
         sessions.findExternal(external, remoteAddress, remotePort) >= 0,
     );
     const { live } = this;
+    const above = hosts.above.slice();
     this.countSessions();
+    above.forEach((count, host) => {
+      if (count !== hosts.above[host])
+        problems.push(
+          `host ${host} holds ${count} entries above, it should be ${hosts.above[host]}`,
+        );
+    });
     if (live !== this.live) problems.push(`${live} sessions counted above, there are ${this.live}`);
     return problems;
   }
@@ -281,6 +323,12 @@ export class Upstream {
     const { counters } = this.parts;
     counters[Counter.UpstreamEntries] = this.entries;
     counters[Counter.UpstreamCapacity] = this.settings.entries;
+  }
+
+  /** The host of the session whose record begins at `at`, as the owner of an entry above. */
+  private ownerOf(at: number): number {
+    const { sessions, mappings, hosts } = this.parts;
+    return hosts.ownerOf(mappings.host(sessions.words[at + S_MAPPING]));
   }
 
   /** True if the session whose record begins at `at` is between two hosts of ours. */

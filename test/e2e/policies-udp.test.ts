@@ -149,9 +149,9 @@ describe('policies for UDP', () => {
         ...{ retries: 0, timeoutMs: 500 },
       });
     const first = await flows('198.18.2.1', 20_000);
-    // 119 of 128 parts of the table, less what the tests before have left there.
+    // One host gets half of 119 of 128 parts of the table, less what the tests before have left there.
     const { answeredEveryRound } = first;
-    assert.ok(answeredEveryRound > 180 && answeredEveryRound <= 238, `${answeredEveryRound} flows`);
+    assert.ok(answeredEveryRound > 60 && answeredEveryRound <= 119, `${answeredEveryRound} flows`);
     assert.ok((await dropped(bed, 'UpstreamFull')) > 0);
     assert.equal(await resolve(host), SERVER);
     await until('the sessions to end', async () => (await sessionsOf(`host=${HOST}`)).length < 5);
@@ -161,7 +161,7 @@ describe('policies for UDP', () => {
     const again = await flows('198.18.2.1', 40_000);
     assert.equal(again.answeredEveryRound, answeredEveryRound);
     const { used, reused } = (await above()) ?? { used: 0, reused: 0 };
-    assert.ok(used >= 238 && used <= 242, `${used} entries`);
+    assert.ok(used >= 119 && used <= 180, `${used} entries`);
     assert.equal(reused, again.answeredEveryRound);
   });
 

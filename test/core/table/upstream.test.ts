@@ -247,6 +247,122 @@ describe('the model of the NAT above', () => {
     assertSound(bench);
   });
 
+  describe('is shared', () => {
+    const LIMIT = 119;
+    const DNS_LIMIT = 121;
+    const udpOf = (host: number, port: number, to: string): Uint8Array =>
+      udp4({ from: `10.1.9.${host}:${port}`, to });
+    /** What a host holds above, as the model counts it. */
+    const heldBy = (bench: Bench, host: number): number => {
+      const { hosts } = bench.table.parts;
+      return hosts.above[hosts.find(parseIpv4(`10.1.9.${host}`))];
+    };
+    /** Lets a host open sessions towards ever new endpoints until one is refused, and how many it got. */
+    function fill(bench: Bench, host: number, network: string, remotePort = 443): number {
+      for (let n = 0; n < 250; n++)
+        if (isRefused(bench.send(udpOf(host, 5000 + n, `${network}.${n}:${remotePort}`)))) return n;
+      throw new Error('nothing is refused');
+    }
+
+    it('so that nobody holds more than is left for all, and whoever has little always finds room', () => {
+      const bench = guarded({ entries: 128 });
+      assert.equal(fill(bench, 1, '203.0.113'), Math.ceil(LIMIT / 2));
+      // The second gets half of what is left, the third half of that.
+      assert.equal(fill(bench, 2, '203.0.113'), 30);
+      assert.equal(fill(bench, 3, '203.0.113'), 15);
+      for (let host = 10; host < 20; host++)
+        bench.pass4(udpOf(host, 5000, `198.51.100.${host}:443`));
+      assert.deepEqual([60, 30, 15], [heldBy(bench, 1), heldBy(bench, 2), heldBy(bench, 3)]);
+      assert.ok(modelOf(bench).entries < LIMIT);
+      assertSound(bench);
+    });
+
+    it('and what lingers counts for whoever left it, until another takes it over or it has ended', () => {
+      const bench = guarded({ entries: 128 });
+      assert.equal(fill(bench, 1, '203.0.113'), 60);
+      bench.pass(40);
+      assert.deepEqual([modelOf(bench).live, heldBy(bench, 1)], [0, 60]);
+      assert.ok(isRefused(bench.send(udpOf(1, 6000, '198.51.100.1:443'))));
+      // Towards a remote endpoint with a tuple that stands there, the same host goes on.
+      bench.pass4(udpOf(1, 6001, '203.0.113.7:443'));
+      assert.equal(heldBy(bench, 1), 60);
+      for (let n = 10; n < 20; n++) bench.pass4(udpOf(2, 6000 + n, `203.0.113.${n}:443`));
+      assert.deepEqual([heldBy(bench, 1), heldBy(bench, 2)], [50, 10]);
+      bench.pass4(udpOf(1, 6002, '198.51.100.2:443'));
+      assertSound(bench);
+      bench.pass(940);
+      assert.deepEqual([heldBy(bench, 1), heldBy(bench, 2)], [0, 0]);
+      assertSound(bench);
+    });
+
+    it('but a 128th is anybody’s, so that a crowd may fill what is left', () => {
+      const bench = guarded({ entries: 384 });
+      const limit = Math.floor((384 * LIMIT) / 128);
+      const left = (): number => limit - modelOf(bench).entries;
+      for (let host = 1; left() > 384 / 128; host++) fill(bench, host, '203.0.113');
+      assert.equal(left(), 2);
+      assert.equal(fill(bench, 200, '198.51.100'), 2);
+      assertSound(bench);
+    });
+
+    it('but DNS goes on, until its host holds four times what is left', () => {
+      const bench = guarded({ entries: 128 });
+      assert.equal(fill(bench, 1, '203.0.113'), 60);
+      const names = fill(bench, 1, '198.51.100', 53);
+      assert.equal(60 + names, Math.ceil((DNS_LIMIT * 4) / 5));
+      bench.pass4(udpOf(2, 5000, RESOLVER));
+      assertSound(bench);
+    });
+
+    it('and hosts that share a record are held to no share, since they cannot be told apart', () => {
+      const bench = guarded({ entries: 128 });
+      const { hosts } = bench.table.parts;
+      bench.table.parts.hosts.findOrAdd = () => 0;
+      assert.equal(fill(bench, 1, '203.0.113'), LIMIT);
+      assert.equal(hosts.above[0], LIMIT);
+    });
+
+    it('and a host whose record another has got begins anew, and so does the other', () => {
+      const bench = guarded({ entries: 8192 }, { capacity: 1024 });
+      const { hosts } = bench.table.parts;
+      for (let n = 0; n < 50; n++) bench.pass4(udpOf(1, 5000 + n, `203.0.113.${n}:443`));
+      const record = hosts.find(parseIpv4('10.1.9.1'));
+      bench.pass(40);
+      for (let n = 0; n < hosts.capacity + 100; n++) {
+        bench.pass4(
+          udp4({ from: `10.2.${n >> 8}.${n & 255}:4000`, to: `198.51.${n >> 8}.${n & 255}:443` }),
+        );
+        if (n % 500 === 499) bench.pass(40);
+      }
+      assert.equal(hosts.find(parseIpv4('10.1.9.1')), -1);
+      assert.equal(hosts.above[record], 1);
+      bench.pass4(udpOf(1, 6000, WEB));
+      assert.equal(heldBy(bench, 1), 1);
+      // Another takes over what the first has left: it is counted for the one, and taken from nobody.
+      bench.pass4(udpOf(2, 6000, '203.0.113.7:443'));
+      assert.deepEqual([heldBy(bench, 1), heldBy(bench, 2), hosts.above[record]], [1, 1, 1]);
+      assertSound(bench);
+      bench.pass(940);
+      assert.ok(hosts.above.every((count) => count === 0));
+      assert.equal(modelOf(bench).entries, 0);
+    });
+
+    it('and other settings, or a restart, do not change who holds how much of what is known', () => {
+      const bench = guarded();
+      for (let n = 0; n < 20; n++) bench.pass4(udpOf(1, 5000 + n, `203.0.113.${n}:443`));
+      bench.pass(40);
+      for (let n = 0; n < 5; n++) bench.pass4(udpOf(1, 6000 + n, `198.51.100.${n}:443`));
+      bench.table.setPolicy(below({ ...RTX1200, entries: 100 }));
+      assert.equal(heldBy(bench, 1), 25);
+      assertSound(bench);
+      const buffer = bench.table.parts.arena.header.buffer as ArrayBuffer;
+      const next = guarded({}, { arena: buffer.slice(0), now: bench.now, seed: 7 });
+      next.table.restore();
+      assert.equal(heldBy(next, 1), 5);
+      assertSound(next);
+    });
+  });
+
   it('tells policies how full it is, but not the session that takes over a tuple', () => {
     let seen = -1;
     const policy = below({ ...RTX1200, entries: 64 });
@@ -360,9 +476,15 @@ describe('the model of the NAT above', () => {
     assert.throws(() => guarded({ entries: 0 }), /with 0 entries; use 1 to 1048576/);
   });
 
-  it('is never below the truth, and the table above never overflows', () => {
+  it('is never below the truth, of a host neither, and the table above never overflows', () => {
     const timers = { udpSeconds: 70, tcpSeconds: 90, icmpSeconds: 20 };
     const entries = 16;
+    /** 93 % of them. */
+    const LIMIT = 14;
+    const tupleOf = (packet: Uint8Array): string => {
+      const { from, to } = endpoints(packet);
+      return `${packet[9]} ${from} ${to}`;
+    };
     const action = fc.oneof(
       {
         weight: 6,
@@ -377,11 +499,14 @@ describe('the model of the NAT above', () => {
       { weight: 2, arbitrary: fc.record({ passMs: fc.integer({ min: 1, max: 16_000 }) }) },
     );
     let refused = 0;
+    let refusedForShare = 0;
     let reused = 0;
     fc.assert(
       fc.property(fc.array(action, { minLength: 40, maxLength: 160 }), (actions) => {
         const above = new NatAbove(timers);
         const bench = new Bench({ policy: below({ entries, ...timers }, 30), capacity: 1024 });
+        const { hosts } = bench.table.parts;
+        const users = new Map<string, string>();
         for (const one of actions) {
           if ('passMs' in one) bench.pass(one.passMs / 1000);
           else if ('back' in one) {
@@ -405,9 +530,28 @@ describe('the model of the NAT above', () => {
                 : one.kind === 'tcp'
                   ? tcp4({ from, to: one.remote, flags: SYN, seq: 1000 })
                   : echo4({ from, to: one.remote.split(':')[0] });
+            const before = modelOf(bench).entries;
+            const address = `10.1.0.${one.host}`;
+            const heldBefore = hosts.above[hosts.find(parseIpv4(address))] ?? 0;
             const out = bench.send(packet);
-            if (isRefused(out)) refused++;
-            else if (typeof out !== 'string') above.outbound(out, bench.now);
+            if (isRefused(out)) {
+              refused++;
+              // Who holds nothing is refused only where all is taken.
+              assert.ok(heldBefore > 0 || before >= LIMIT, `${before} entries, none by the host`);
+              if (before < LIMIT) refusedForShare++;
+            } else if (typeof out !== 'string') {
+              above.outbound(out, bench.now);
+              users.set(tupleOf(out), address);
+            }
+          }
+          const truths = new Map<string, number>();
+          for (const [protocol, ours, remote] of above.tuples(bench.now)) {
+            const user = users.get(`${protocol} ${ours} ${remote}`) ?? '';
+            truths.set(user, (truths.get(user) ?? 0) + 1);
+          }
+          for (const [user, count] of truths) {
+            const held = hosts.above[hosts.find(parseIpv4(user))];
+            assert.ok(count <= held, `${user} has ${count} entries above, ${held} are counted`);
           }
           const truth = above.entries(bench.now);
           assert.ok(truth <= modelOf(bench).entries, `${truth} above, ${modelOf(bench).entries}`);
@@ -419,6 +563,7 @@ describe('the model of the NAT above', () => {
       { numRuns: 40, seed: 20231 },
     );
     assert.ok(refused > 100 && reused > 40, `${refused} refused, ${reused} reused`);
+    assert.ok(refusedForShare > 40, `${refusedForShare} refused for their share`);
   });
 
   it('spares most entries of a table of 20,000 under the load of a conference', () => {

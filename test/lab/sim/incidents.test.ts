@@ -50,6 +50,18 @@ describe('simulated conference', () => {
   });
 });
 
+describe('simulated scanner below the venue’s router', () => {
+  it('gets half of the table there and no more, so that the visitors beside it keep their pages', () => {
+    const scan = `[[users]]\nkind = "scan"\nper-second = 20\nafter = "1m"\nlasts = "9m"\n`;
+    const runs = runAll(scenarioOf(conference(8, 10, `${BELOW}${BELOW}guard = false\n`) + scan));
+    const guarded = runs['portfold event below rtx1200'].tally;
+    assert.equal(guarded.failures, 0, JSON.stringify(guarded.kinds()));
+    assert.ok(Object.hasOwn(guarded.reasons(), 'UpstreamFull'));
+    const open = runs['portfold event below rtx1200, no guard'].tally;
+    assert.ok(open.failures > open.actions / 2, `${open.failures} of ${open.actions}`);
+  });
+});
+
 const flow = (users: string): string => `
   duration = "10m"
   samples = 600
