@@ -29,6 +29,7 @@ describe('the addon under AddressSanitizer', () => {
 
   it('is reported when a frame may end behind the buffer', async () => {
     const { reports } = await runVictim(buildSanitized(folder, BEHIND_THE_BUFFER), RUN);
-    assert.match(reports.errors.join('\n'), /AddressSanitizer: .*overflow/);
+    // Into a red zone, or so far that there is no memory at all.
+    assert.match(reports.errors.join('\n'), /AddressSanitizer: (.*overflow|SEGV)/);
   });
 });
