@@ -50,7 +50,7 @@ export interface Device {
   register(batch: FrameBatch): void;
   /**
    * Reads until nothing waits or the batch is full; sets batch.count and returns it. Every verdict starts as 0. Where nothing waits it sleeps
-   * first, as wait() does: one call for both, since each costs as much as the translation of two packets. 0, the default: never blocks.
+   * first, as wait() does: one call for both, since the way into the addon is paid for each (docs/performance.md). 0, the default: never blocks.
    */
   readBatch(waitMs?: number): number;
   /** Writes frames 0 … batch.count - 1 whose verdict is >= 0; returns how many packets were written. */

@@ -12,7 +12,7 @@ import { CONTROL_CHANGES, CONTROL_STOP, CONTROL_TURNS } from './plan.ts';
 
 /** The sweep goes on in silence too: at most this much later. */
 const IDLE_MILLISECONDS_MAX = 100;
-/** With tens of thousands of batches a second, sweeping after each is a tenth of the work on a batch. */
+/** There are tens of thousands of batches a second under load: too many to sweep after each. */
 const ADVANCE_MILLISECONDS = 1;
 
 /**

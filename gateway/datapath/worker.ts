@@ -38,7 +38,7 @@ const { buffer, locked } = mapArena(plan.arenaPath, plan.arenaBytes, {
 });
 const random = new RandomSource((words) => randomFillSync(words));
 const parts = makeParts(new Arena(buffer, shape), set, random);
-// Two misses of the address translation fewer for each look-up among 250,000 sessions (docs/performance.md).
+// New sessions are a third faster with a million present (docs/performance.md, `portfold bench pages`).
 for (const words of derivedArrays(parts)) preferHugePages(words);
 const table = new NatTable(parts, buildPolicy(plan.policy), bootMilliseconds());
 const restored = plan.adopt ? table.restore() : undefined;

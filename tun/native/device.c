@@ -366,8 +366,8 @@ static int32_t waitReady(const Device *device, int32_t timeout) {
 
 /*
  * readBatch(handle, timeoutMs) → count. Reads what waits; where nothing does, sleeps first until
- * something comes, the device is woken or the time is over. One call a turn of the datapath: each
- * costs as much as the translation of two packets. Leaves the boot-time clock in its counter row.
+ * something comes, the device is woken or the time is over. One call for all that, since the way
+ * into the addon is paid for each. Leaves the boot-time clock in its counter row.
  */
 static napi_value readBatch(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
