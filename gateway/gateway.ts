@@ -8,6 +8,7 @@
  * follows the host: what an interface that goes and comes back took along is made anew (watch.ts says when).
  */
 import { rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { type Arena, arenaBytes } from '../core/table/arena.ts';
 import { PortSet } from '../core/table/port-set.ts';
@@ -164,6 +165,7 @@ export class Gateway implements ControlSource {
         lans,
         policy: this.policyOf(config, this.host),
         adopt,
+        realtime: config.gateway.realtime ?? availableParallelism() > 1,
       },
       this.options.onFailure,
     );
@@ -173,6 +175,10 @@ export class Gateway implements ControlSource {
     if (adopt) logger.info({ restored, dropped }, 'sessions of the predecessor taken over');
     if (!this.datapath.ready.arenaIsLocked)
       logger.debug('the arena could not be locked into memory and may be swapped out');
+    if (this.datapath.ready.realtimeRefused)
+      logger.warn(
+        'the datapath may not go before other programs (a service needs LimitRTPRIO=1): packets wait while they use the processors',
+      );
     this.eventTimer = setInterval(() => this.logEvents(), EVENT_POLL_MILLISECONDS);
     this.state = 'forwarding';
     logger.info(this.describe(), `forwarding ${this.wan.name}`);

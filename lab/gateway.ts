@@ -27,6 +27,8 @@ export interface GatewayOptions {
   config?: string;
   /** Runs dist/, as an installed package does, even if sources are newer. */
   compiled?: boolean;
+  /** Stands before the command, for instance setpriv and its words. */
+  prefix?: readonly string[];
   /** More words behind `portfold run -c … --socket …`. */
   args?: string[];
 }
@@ -40,6 +42,7 @@ export class Gateway {
   readonly control: ControlClient;
   #child: Background | undefined;
   #args: string[];
+  #prefix: readonly string[];
   #entry: string;
 
   constructor(lab: Lab, options: GatewayOptions = {}) {
@@ -49,6 +52,7 @@ export class Gateway {
     this.socket = join(this.folder, 'portfold.sock');
     this.control = new ControlClient(this.socket);
     this.#args = options.args ?? [];
+    this.#prefix = options.prefix ?? [];
     this.#entry = join(projectFolder(), options.compiled ? 'dist/bin/main.js' : 'bin/portfold.js');
     const runtimeDirectory = join(this.folder, 'state');
     const config =
@@ -85,11 +89,8 @@ export class Gateway {
     throw endedError(await child.ended);
   }
 
-  /**
-   * Starts it and awaits nothing. `prefix` stands before the command, for instance setpriv and its
-   * words.
-   */
-  spawn(prefix: string[] = []): Background {
+  /** Starts it and awaits nothing. `prefix` instead of that of the options. */
+  spawn(prefix: readonly string[] = this.#prefix): Background {
     const words = [
       ...prefix,
       process.execPath,

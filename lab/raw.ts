@@ -25,6 +25,8 @@ export interface FloodOptions {
   seconds?: number;
   /** −1: any. */
   processor?: number;
+  /** It goes after this process and the rest of the lab, where those were given precedence. */
+  isOrdinary?: boolean;
 }
 
 export interface FloodResult {
@@ -96,7 +98,14 @@ export class RawFlood {
     });
     const processor = options.processor ?? FLOOD_PROCESSOR;
     const pin = processor < 0 ? [] : ['taskset', '-c', String(processor)];
-    const [command, ...args] = [...pin, builtProgram('flows'), 'raw-flood', ...words];
+    const precedence = options.isOrdinary ? ['chrt', '-o', '0'] : [];
+    const [command, ...args] = [
+      ...precedence,
+      ...pin,
+      builtProgram('flows'),
+      'raw-flood',
+      ...words,
+    ];
     const child = namespace.start(command, args);
     child.process.stdin?.end(linesOf(packets));
     await child.line(/"ready":true/);

@@ -10,7 +10,7 @@
  *               used through tun-device.ts
  *   write       writeInto: what writeBatch does, into memory
  *   memory      mapArena preferHugePages isTmpfs lockFile
- *   system      bootMilliseconds sdNotify setAffinity completeChecksum
+ *   system      bootMilliseconds sdNotify setAffinity goBeforeOthers completeChecksum
  *
  * Invariant: the functions on the datapath (readBatch, writeBatch, wait, bootMilliseconds) allocate
  * nothing but a number.
@@ -95,6 +95,7 @@ export interface Native {
   bootMilliseconds(): number;
   sdNotify(socket: string, text: string): void;
   setAffinity(cpu: number): void;
+  goBeforeOthers(): number;
   completeChecksum(
     bytes: Uint8Array,
     ipOffset: number,
@@ -213,6 +214,14 @@ export function setAffinity(cpu: number): void {
     const text = `the thread cannot be bound to processor ${cpu}: this machine or container does not offer it`;
     throw new DeviceError('CPU_MISSING', text, undefined, error);
   }
+}
+
+/**
+ * Lets the calling thread go before every ordinary thread of the machine (SCHED_RR). False where it may not: without CAP_SYS_NICE and
+ * RLIMIT_RTPRIO.
+ */
+export function goBeforeOthers(): boolean {
+  return loadNative().goBeforeOthers() === 0;
 }
 
 /**

@@ -6,7 +6,7 @@
  *    0 address   1 mappings   2 sessions   3 sessions, peak   4 ports owned   5 bucket: tokens<<16 | tick of the last refill
  *    6 tick of the last new session   7 sessions created   8 sessions refused   9 LAN network   10 created tick
  *   11 bytes out / 64 and 12 bytes in / 64 of ended sessions (saturating)
- *   13 quarters of new sessions counted and not yet forgiven   14 tick of the last forgiving   15 in use
+ *   13 thousandths of new sessions counted and not yet forgiven   14 millisecond of the last forgiving   15 in use
  *
  * A host without mappings keeps its record, so that its counters can be read, until the record is needed. When every record belongs
  * to a host with mappings, further hosts share record 0, "others": nobody is refused for being one host too many.
@@ -15,7 +15,6 @@
  * stay when the record goes to another host, so what is counted names its host by an *owner*: the record, and how often it was given on.
  * Those of a host that has lost its record are nobody's.
  */
-import { TICKS_PER_SECOND } from '../state.ts';
 import { type Arena, HOST_WORDS } from './arena.ts';
 import { HashIndex, hash3 } from './hash-index.ts';
 
@@ -34,7 +33,7 @@ export const HOST_CREATED = 10;
 export const HOST_BYTES_OUT = 11;
 export const HOST_BYTES_IN = 12;
 const HOST_BEGUN = 13;
-const HOST_BEGUN_TICK = 14;
+const HOST_BEGUN_AT = 14;
 export const HOST_IN_USE = 15;
 
 /** The record that hosts share when there is no other. Its address is 0.0.0.0. */
@@ -44,10 +43,13 @@ export const HOST_OTHERS = 0;
 const ANSWERS_PER_TICK = 75;
 const ANSWERS_BURST = 300;
 
-/** One new session. A limit of N a second forgives N of these units in a tick, a quarter of a second: nothing is rounded. */
-const UNITS_PER_SESSION = TICKS_PER_SECOND;
+/**
+ * One new session. A limit of N a second forgives N of these units in a millisecond: nothing is rounded, and who is at his limit gets his
+ * next sessions one by one. By the tick they would come in bursts of N / 4, and all others would wait for each burst.
+ */
+const UNITS_PER_SESSION = 1000;
 /** After this time without a new session every bucket is full again: half an hour. Keeps the product with a rate exact. */
-const FORGIVE_TICKS_MAX = 7200;
+const FORGIVE_MS_MAX = 1_800_000;
 
 /** Records looked at when one is needed and none is free. */
 const RECLAIM_STEPS_MAX = 32;
@@ -150,19 +152,20 @@ export class Hosts {
   /**
    * True if the host may begin another session: a bucket of `burst` sessions that fills by `perSecond`. The record holds what was taken
    * out, so that a record of zeros is a full bucket, and a limit may change at any time.
+   * @param millisecond of the table's clock, 32 bits
    */
-  mayBegin(host: number, perSecond: number, burst: number, tick: number): boolean {
+  mayBegin(host: number, perSecond: number, burst: number, millisecond: number): boolean {
     const { words } = this;
     const at = host << HOST_SHIFT;
     const size = Math.max(1, burst) * UNITS_PER_SESSION;
     let begun = words[at + HOST_BEGUN];
-    const elapsed = tick - words[at + HOST_BEGUN_TICK];
+    // Of 32 bits that wrap around after 25 days; who comes later than that finds no more than his bucket as he left it.
+    const elapsed = (millisecond - words[at + HOST_BEGUN_AT]) | 0;
     if (elapsed !== 0) {
-      words[at + HOST_BEGUN_TICK] = tick;
+      words[at + HOST_BEGUN_AT] = millisecond;
       // What a larger burst allowed is not held against the host, nor what a damaged record says.
       begun = Math.max(0, Math.min(begun, size));
-      if (elapsed > 0)
-        begun = Math.max(0, begun - Math.min(elapsed, FORGIVE_TICKS_MAX) * perSecond);
+      if (elapsed > 0) begun = Math.max(0, begun - Math.min(elapsed, FORGIVE_MS_MAX) * perSecond);
       words[at + HOST_BEGUN] = begun;
     }
     return begun + UNITS_PER_SESSION <= size;

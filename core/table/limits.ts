@@ -28,10 +28,13 @@ export const hasLimits = ({ host, profile, isGateway }: Opening): boolean =>
   host !== HOST_OTHERS &&
   !isGateway;
 
-/** The limit that a host for which limits hold has reached, or NO_REFUSAL. */
-export function hostLimit(hosts: Hosts, { host, profile }: Opening, tick: number): number {
+/**
+ * The limit that a host for which limits hold has reached, or NO_REFUSAL.
+ * @param millisecond of the table's clock, 32 bits
+ */
+export function hostLimit(hosts: Hosts, { host, profile }: Opening, millisecond: number): number {
   const { newPerSecondMax, newBurst, sessionsPerHostMax } = profile;
-  if (newPerSecondMax !== 0 && !hosts.mayBegin(host, newPerSecondMax, newBurst, tick))
+  if (newPerSecondMax !== 0 && !hosts.mayBegin(host, newPerSecondMax, newBurst, millisecond))
     return Drop.HostRateLimit;
   const { words } = hosts;
   const isFull = words[(host << HOST_SHIFT) + HOST_SESSIONS] >= sessionsPerHostMax;

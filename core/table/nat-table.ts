@@ -35,6 +35,8 @@ export class NatTable {
   readonly opening = new Opening();
   /** How short things are: chooses the timers. */
   readonly pressure: Pressure;
+  /** Milliseconds since the epoch of the arena, 32 bits of them. */
+  private millisecond = 0;
   /** Ticks of 250 ms since the epoch of the arena. */
   tick = 0;
   private readonly epochMs: number;
@@ -84,7 +86,9 @@ export class NatTable {
 
   /** Sets the tick from the boot-time clock, in milliseconds. Once per batch. */
   setClock(nowMs: number): void {
-    this.tick = Math.floor((nowMs - this.epochMs) / TICK_MS);
+    const elapsed = nowMs - this.epochMs;
+    this.millisecond = elapsed | 0;
+    this.tick = Math.floor(elapsed / TICK_MS);
     this.parts.arena.header[H_TICK] = this.tick;
   }
 
@@ -105,7 +109,7 @@ export class NatTable {
     const host = hosts.findOrAdd(internalAddress, first.lan, tick);
     first.host = host;
     const isLimited = hasLimits(first);
-    const limit = isLimited ? hostLimit(hosts, first, tick) : NO_REFUSAL;
+    const limit = isLimited ? hostLimit(hosts, first, this.millisecond) : NO_REFUSAL;
     if (limit !== NO_REFUSAL) return refuse(this.parts, first, limit, tick);
 
     first.mapping = mappings.find(internalAddress, internalPort, protocol);

@@ -146,6 +146,7 @@ function readConfig(value: unknown, findings: Finding[]): PortfoldConfig | undef
       tun: gateway.tun,
       runtimeDirectory: gateway['runtime-directory'],
       logLevel: gateway['log-level'],
+      ...(gateway.realtime === undefined ? {} : { realtime: gateway.realtime }),
     },
   };
 }

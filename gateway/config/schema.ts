@@ -183,6 +183,7 @@ export const gatewayTable = z.strictObject({
   tun: text(interfaceProblem).default('portfold0'),
   'runtime-directory': text(directoryProblem).default('/run/portfold'),
   'log-level': z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  realtime: z.boolean().optional(),
 });
 
 /** The tables of a file, not yet looked into. */

@@ -71,5 +71,7 @@ export interface PortfoldConfig {
     /** Directory of the arena and the host snapshot; must be tmpfs for the arena. */
     runtimeDirectory: string;
     logLevel: 'debug' | 'info' | 'warn' | 'error';
+    /** The datapath goes before ordinary programs; undefined: where the machine has two processors. */
+    realtime?: boolean;
   };
 }

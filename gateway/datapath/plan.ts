@@ -22,6 +22,8 @@ export interface DatapathPlan extends DatapathChange {
   line: Line;
   /** The arena holds a predecessor's records. */
   adopt: boolean;
+  /** The thread is to go before ordinary ones. */
+  realtime: boolean;
   /** Shared words, CONTROL_…. */
   control: SharedArrayBuffer;
   /** Brings changes; each is answered with CHANGED when it is in force. */
@@ -43,6 +45,8 @@ export interface WorkerReady {
   wakeToken: number;
   /** The arena's pages cannot be swapped out. */
   arenaIsLocked: boolean;
+  /** The thread was to go before ordinary ones, and may not. */
+  realtimeRefused: boolean;
   /** Sessions taken over, and those that were impossible. */
   restored: number;
   dropped: number;

@@ -10,7 +10,13 @@ import { PortSet } from '../../core/table/port-set.ts';
 import { RandomSource } from '../../core/table/random.ts';
 import { buildPolicy } from '../../policies/build.ts';
 import * as device from '../../tun/device.ts';
-import { bootMilliseconds, completeChecksum, mapArena, preferHugePages } from '../../tun/native.ts';
+import {
+  bootMilliseconds,
+  completeChecksum,
+  goBeforeOthers,
+  mapArena,
+  preferHugePages,
+} from '../../tun/native.ts';
 import { TunDevice } from '../../tun/tun-device.ts';
 import { forward } from './loop.ts';
 import { CHANGED, type DatapathChange, type DatapathPlan, type WorkerReady } from './plan.ts';
@@ -53,6 +59,7 @@ const ready: WorkerReady = {
   type: 'ready',
   wakeToken: tun.wakeToken,
   arenaIsLocked: locked,
+  realtimeRefused: plan.realtime && !goBeforeOthers(),
   restored: restored?.sessions ?? 0,
   dropped: restored?.dropped ?? 0,
 };

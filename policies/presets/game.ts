@@ -52,7 +52,7 @@ export const game: PolicySettings = {
     other: [300, 300, 180, 120],
   },
   unansweredPerRemote: 4,
-  limits: { sessions: 32_768, ownedPorts: 32, newPerSecond: 2000, newAtOnce: 4000 },
+  limits: { sessions: 32_768, ownedPorts: 32, newPerSecond: 2000, newAtOnce: 500 },
   reserve: { percent: 2, fewSessions: 64 },
   pressure: { levelsPercent: [60, 75, 97], evict: true },
   quic: { mode: 'pressure', fromLevel: 2, fromUpstream256: 192, except: NO_EXCEPTIONS },

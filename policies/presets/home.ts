@@ -40,7 +40,7 @@ export const home: PolicySettings = {
     other: [120, 90, 60, 30],
   },
   unansweredPerRemote: 4,
-  limits: { sessions: 32_768, ownedPorts: 8, newPerSecond: 2000, newAtOnce: 4000 },
+  limits: { sessions: 32_768, ownedPorts: 8, newPerSecond: 2000, newAtOnce: 500 },
   reserve: { percent: 2, fewSessions: 64 },
   pressure: { levelsPercent: [60, 75, 97], evict: true },
   quic: { mode: 'pressure', fromLevel: 2, fromUpstream256: 192, except: NO_EXCEPTIONS },

@@ -19,10 +19,12 @@ const NATIVE_URL = new URL('../../tun/native.ts', import.meta.url).href;
 const ARENA_BYTES = 1 << 20;
 
 /** Runs a module text in another process and returns what it printed. */
-function elsewhere(text: string): string {
+function elsewhere(text: string, prefix: readonly string[] = []): string {
+  const [command, ...words] = [...prefix, process.execPath];
   return execFileSync(
-    process.execPath,
+    command,
     [
+      ...words,
       '--import',
       'tsx',
       '--input-type=module',
@@ -163,6 +165,28 @@ describe('the addon', () => {
     assert.equal(affinity, '0');
     assert.throws(() => setAffinity(1023), code('CPU_MISSING'));
     assert.throws(() => setAffinity(-1), code('CPU_MISSING'));
+  });
+
+  it('lets a thread go before others where it may, leaves what somebody chose, and says where it may not', () => {
+    const policy = (script: string, prefix: string[] = []): string =>
+      elsewhere(
+        `const { readFileSync } = await import('node:fs');
+        const said = ${script};
+        const fields = readFileSync('/proc/thread-self/stat', 'utf8').split(') ')[1].split(' ');
+        console.log(said, 'priority', fields[37], 'policy', fields[38]);`,
+        prefix,
+      );
+    assert.equal(policy('true'), 'true priority 0 policy 0');
+    assert.equal(policy('native.goBeforeOthers()'), 'true priority 1 policy 2');
+    assert.equal(
+      policy('native.goBeforeOthers()', ['chrt', '-b', '0']),
+      'true priority 0 policy 3',
+    );
+    const unprivileged = ['setpriv', '--bounding-set', '-sys_nice', '--inh-caps', '-sys_nice'];
+    assert.equal(
+      policy('native.goBeforeOthers()', ['prlimit', '--rtprio=0', ...unprivileged]),
+      'false priority 0 policy 0',
+    );
   });
 
   describe('sdNotify', () => {

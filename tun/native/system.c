@@ -1,6 +1,6 @@
 /*
  * Small things that Node does not offer: the boot clock, the message to the service manager, the
- * processor of a thread, and the one sum over a payload.
+ * processor and the precedence of a thread, and the one sum over a payload.
  *
  * CLOCK_BOOTTIME counts while the machine sleeps and is the same for every process, so a tick
  * written by one gateway means the same to its successor; performance.now() starts anew with each
@@ -77,6 +77,21 @@ static napi_value setAffinity(napi_env env, napi_callback_info info) {
 }
 
 /*
+ * goBeforeOthers() → 0, or errno where the caller may not. The calling thread goes before every
+ * ordinary thread of the machine, as a kernel's own forwarding does: SCHED_RR with the lowest
+ * real-time priority, and its children begin without. A thread that somebody has given a policy
+ * already keeps it.
+ */
+static napi_value goBeforeOthers(napi_env env, napi_callback_info info) {
+  const int policy = sched_getscheduler(0);
+  if (policy < 0) return makeInt32(env, errno);
+  if ((policy & ~SCHED_RESET_ON_FORK) != SCHED_OTHER) return makeInt32(env, 0);
+  const struct sched_param parameters = {.sched_priority = 1};
+  const int failed = sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &parameters);
+  return makeInt32(env, failed < 0 ? errno : 0);
+}
+
+/*
  * The one's complement sum of the bytes as 16-bit words in memory order. Byte order does not matter
  * to it (RFC 1071), so words are added as the machine reads them and the result is stored back the
  * same way; 32 bits at a time into 64 cannot overflow below 16 GB.
@@ -133,6 +148,7 @@ const Export systemExports[] = {
     {"bootMilliseconds", bootMilliseconds},
     {"sdNotify", sdNotify},
     {"setAffinity", setAffinity},
+    {"goBeforeOthers", goBeforeOthers},
     {"completeChecksum", completeChecksum},
     {NULL, NULL},
 };

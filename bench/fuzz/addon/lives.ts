@@ -20,7 +20,10 @@ const CLOSES = 'unlockFile';
 /** Calls each function with arguments by chance; returns how many calls were refused. */
 export function wrongArguments(dice: Dice, calls: number): number {
   const native = loadNative();
-  const names = Object.keys(native) as (keyof Native)[];
+  // One has no arguments, and would let the fuzzer go before the whole machine.
+  const names = (Object.keys(native) as (keyof Native)[]).filter(
+    (name) => name !== 'goBeforeOthers',
+  );
   const opened = native.openTun(LIFE_DEVICE, false);
   const closed = native.openTun('life1', false).handle;
   native.closeTun(closed);

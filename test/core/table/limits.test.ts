@@ -68,6 +68,17 @@ describe('the limit of new sessions a second', () => {
     assert.deepEqual(selfCheck(bench.table.parts), []);
   });
 
+  it('gives them one by one and not by the quarter second, since all others wait for a burst', () => {
+    const bench = new Bench({
+      policy: withProfile(free, { newPerSecondMax: 2000, newBurst: 100 }),
+    });
+    begun(bench, HOST, 0, 200);
+    for (let millisecond = 1; millisecond <= 500; millisecond++) {
+      bench.pass(0.001);
+      assert.equal(begun(bench, HOST, 100 * millisecond, 20), 2, `millisecond ${millisecond}`);
+    }
+  });
+
   it('tells the sender by ICMP 3/13 and names the host in an event', () => {
     const bench = new Bench({ policy });
     const log = new EventLog(bench.table.parts.arena, 240, 0);

@@ -56,7 +56,7 @@ const BAD: [string, string, string[]][] = [
     withGateway('capasity = 1024'),
     [
       '9:1 gateway.capasity: there is no such key | ' +
-        'did you mean "capacity"? known here: capacity, tun, runtime-directory, log-level',
+        'did you mean "capacity"? known here: capacity, tun, runtime-directory, log-level, realtime',
     ],
   ],
   [
@@ -516,7 +516,7 @@ describe('gateway/config: good files', () => {
       `${MAP_E}mtu = 1400\nprefix = "auto"\niid-format = "rfc7597"\nbr = "2001:db8::1"\n` +
       `encapsulation = "seg6"\n[[wan.rules]]\nipv6 = "2001:db8::/40"\nipv4 = "192.0.2.0/24"\n` +
       'ea-length = 8\npsid-offset = 4\npsid-length = 8\npsid = 52\n[policy]\npreset = "rfc"\n' +
-      '[gateway]\ncapacity = 1024\ntun = "t0"\nruntime-directory = "/run/x"\nlog-level = "debug"\n';
+      '[gateway]\ncapacity = 1024\ntun = "t0"\nruntime-directory = "/run/x"\nlog-level = "debug"\nrealtime = false\n';
     assert.deepEqual(parseConfig(source, 'x'), {
       lans: [{ name: 'l', interfaces: ['a', 'b'], networks: ['10.0.0.0/8'] }],
       wans: [
@@ -543,7 +543,13 @@ describe('gateway/config: good files', () => {
         },
       ],
       policy: PRESETS.rfc,
-      gateway: { capacity: 1024, tun: 't0', runtimeDirectory: '/run/x', logLevel: 'debug' },
+      gateway: {
+        capacity: 1024,
+        tun: 't0',
+        runtimeDirectory: '/run/x',
+        logLevel: 'debug',
+        realtime: false,
+      },
     });
   });
 
