@@ -82,6 +82,7 @@ for (const line of LINES)
           ...SPREAD,
           ratePerSecond: ATTEMPTS_PER_SECOND,
           isOrdinary: true,
+          processor: -1,
         });
         const delays = await measure();
         const { perSecond } = await flood.stop();
