@@ -1,5 +1,6 @@
 /**
- * Which requirements of the RFCs a policy departs from: for `portfold check`, so that whoever saves ports knows what is given up.
+ * Which requirements of the RFCs a policy keeps, and which it departs from: for `portfold check`, so that whoever saves ports knows what
+ * is given up.
  *
  *   RFC 4787 REQ-5       UDP 120 s at least, 300 s recommended; a well-known port may have less (5a): DNS and NTP have it
  *   RFC 5382 REQ-5       TCP 7,440 s established, half-closed included (section 5); 240 s while it opens or closes
@@ -13,13 +14,13 @@
 import type { PolicySettings, TimerName, UdpClassName } from './settings.ts';
 import { UDP_CLASS_NAMES } from './settings.ts';
 
-/** One requirement, and how the settings stand to it. */
-export interface Departure {
+/** One requirement, and the settings that keep it or depart from it. */
+export interface Judgement {
   /** For instance "RFC 4787 REQ-5". */
   requirement: string;
   /** Keys of the configuration, and what they are. */
   values: { key: string; value: string }[];
-  /** What would keep it. */
+  /** What keeps it. */
   wanted: string;
 }
 
@@ -38,6 +39,12 @@ const UDP_TIMERS: readonly TimerName[] = [
 ];
 
 const TIMER_REQUIREMENTS: readonly TimerRequirement[] = [
+  {
+    requirement: 'RFC 4787 REQ-5a',
+    wanted: 'any time, for what has a well-known port',
+    leastSeconds: 0,
+    timers: WELL_KNOWN,
+  },
   {
     requirement: 'RFC 4787 REQ-5',
     wanted: '120 s at least, 300 s recommended',
@@ -82,40 +89,70 @@ const TIMER_REQUIREMENTS: readonly TimerRequirement[] = [
   },
 ];
 
-/** What the settings depart from, in the order of the list above. */
-export function departures(settings: PolicySettings): Departure[] {
+const SHARING =
+  'RFC 4787 REQ-1, REQ-3, REQ-8 and REQ-11, RFC 5382 REQ-1, REQ-3 and REQ-7, RFC 7857 section 3';
+const SHARING_WANTED = 'a port for each endpoint, sharing = false';
+const ROOM = 'RFC 6888 REQ-11';
+const ROOM_WANTED = 'evict-unanswered = false, unanswered-per-remote = 0, pressure.evict = false';
+
+/** What the settings depart from, in the order of the list above; of each timer the least requirement that is too much for it. */
+export function departures(settings: PolicySettings): Judgement[] {
   return [
-    ...sharingDepartures(settings),
-    ...timerDepartures(settings),
-    ...roomDepartures(settings),
+    ...(settings.sharing ? [sharingJudgement(settings)] : []),
+    ...timerJudgements(settings, (name) =>
+      requirementsOf(name).find(({ leastSeconds }) => leastOf(settings, name) < leastSeconds),
+    ),
+    ...judged(
+      ROOM,
+      ROOM_WANTED,
+      roomValues(settings).filter(({ departs }) => departs),
+    ),
   ];
 }
 
-function sharingDepartures({ sharing }: PolicySettings): Departure[] {
-  if (!sharing) return [];
+/** What the settings keep, in the same order; of each timer the most that it keeps. */
+export function keeps(settings: PolicySettings): Judgement[] {
   return [
-    {
-      requirement:
-        'RFC 4787 REQ-1, REQ-3, REQ-8 and REQ-11, RFC 5382 REQ-1, REQ-3 and REQ-7, RFC 7857 section 3',
-      values: [{ key: 'sharing', value: 'true' }],
-      wanted: 'a port for each endpoint, sharing = false',
-    },
+    ...(settings.sharing ? [] : [sharingJudgement(settings)]),
+    ...timerJudgements(settings, (name) =>
+      requirementsOf(name).findLast(({ leastSeconds }) => leastOf(settings, name) >= leastSeconds),
+    ),
+    ...judged(
+      ROOM,
+      ROOM_WANTED,
+      roomValues(settings).filter(({ departs }) => !departs),
+    ),
   ];
 }
 
-function timerDepartures({ timers }: PolicySettings): Departure[] {
-  const reported = new Set<TimerName>();
-  return TIMER_REQUIREMENTS.flatMap(({ requirement, wanted, leastSeconds, timers: names }) => {
-    const short = names.filter((name) => {
-      // Said once: what is below the least is below the recommended too.
-      if (reported.has(name)) return false;
-      return Math.min(...timers[name]) < leastSeconds;
-    });
-    if (short.length === 0) return [];
-    for (const name of short) reported.add(name);
-    const values = short.map((name) => ({ key: `timers.${name}`, value: timerText(timers[name]) }));
-    return [{ requirement, values, wanted }];
+const leastOf = ({ timers }: PolicySettings, name: TimerName): number => Math.min(...timers[name]);
+
+/** Least first. */
+const requirementsOf = (name: TimerName): TimerRequirement[] =>
+  TIMER_REQUIREMENTS.filter(({ timers }) => timers.includes(name)).sort(
+    (a, b) => a.leastSeconds - b.leastSeconds,
+  );
+
+const sharingJudgement = ({ sharing }: PolicySettings): Judgement => ({
+  requirement: SHARING,
+  values: [{ key: 'sharing', value: `${sharing}` }],
+  wanted: SHARING_WANTED,
+});
+
+function timerJudgements(
+  { timers }: PolicySettings,
+  of: (name: TimerName) => TimerRequirement | undefined,
+): Judgement[] {
+  return TIMER_REQUIREMENTS.flatMap((row) => {
+    const names = row.timers.filter((name) => of(name) === row);
+    const values = names.map((name) => ({ key: `timers.${name}`, value: timerText(timers[name]) }));
+    return judged(row.requirement, row.wanted, values);
   });
+}
+
+function judged(requirement: string, wanted: string, values: Judgement['values']): Judgement[] {
+  const plain = values.map(({ key, value }) => ({ key, value }));
+  return plain.length === 0 ? [] : [{ requirement, values: plain, wanted }];
 }
 
 function timerText(seconds: readonly number[]): string {
@@ -124,14 +161,12 @@ function timerText(seconds: readonly number[]): string {
   return least < relaxed ? `${relaxed} s, under pressure ${least} s` : `${relaxed} s`;
 }
 
-function roomDepartures(settings: PolicySettings): Departure[] {
-  const { evictUnanswered, pressure, unansweredPerRemote } = settings;
-  const values: Departure['values'] = [];
-  if (evictUnanswered) values.push({ key: 'evict-unanswered', value: 'true' });
-  if (unansweredPerRemote > 0)
-    values.push({ key: 'unanswered-per-remote', value: `${unansweredPerRemote}` });
-  if (pressure.evict) values.push({ key: 'pressure.evict', value: 'true' });
-  if (values.length === 0) return [];
-  const wanted = 'evict-unanswered = false, unanswered-per-remote = 0, pressure.evict = false';
-  return [{ requirement: 'RFC 6888 REQ-11', values, wanted }];
-}
+const roomValues = ({ evictUnanswered, pressure, unansweredPerRemote }: PolicySettings) => [
+  { key: 'evict-unanswered', value: `${evictUnanswered}`, departs: evictUnanswered },
+  {
+    key: 'unanswered-per-remote',
+    value: `${unansweredPerRemote}`,
+    departs: unansweredPerRemote > 0,
+  },
+  { key: 'pressure.evict', value: `${pressure.evict}`, departs: pressure.evict },
+];

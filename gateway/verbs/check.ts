@@ -4,10 +4,10 @@
  * 0 with a summary of lines and LANs, or 78 with every problem. Warnings are told apart: they do
  * not change the exit code. Table: summary on stdout, problems and warnings on stderr. JSON: one
  * object on stdout in both cases. Both name each requirement of the RFCs that the policy departs
- * from: that is what a preset saves ports with, and no warning.
+ * from, and each that it keeps: a departure is what a preset saves ports with, and no warning.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { type Departure, departures } from '../../policies/requirements.ts';
+import { departures, type Judgement, keeps } from '../../policies/requirements.ts';
 import type { PolicySettings } from '../../policies/settings.ts';
 import { ConfigError } from '../config/errors.ts';
 import { type DerivedLine, deriveLine, forwardingRules } from '../config/line.ts';
@@ -74,6 +74,7 @@ function summaryJson(file: string, config: PortfoldConfig, warnings: string[]): 
     name,
     preset: settings.preset,
     departures: departures(settings),
+    keeps: keeps(settings),
   }));
   return `${JSON.stringify({ ...report, policies, warnings }, null, 2)}\n`;
 }
@@ -115,18 +116,27 @@ interface NamedPolicy {
 
 /** @param told what was told before: it is not said twice */
 function policyRows({ name, settings }: NamedPolicy, told?: NamedPolicy): string[] {
-  const list = departures(settings);
   const { preset } = settings;
-  if (told !== undefined && isDeepStrictEqual(list, departures(told.settings)))
+  const [departed, kept] = [departures(settings), keeps(settings)];
+  if (
+    told !== undefined &&
+    isDeepStrictEqual([departed, kept], [departures(told.settings), keeps(told.settings)])
+  )
     return [`policy of ${name}: ${preset}; as to requirements the same as ${told.name}`];
-  if (list.length === 0) return [`policy of ${name}: ${preset}, which keeps every requirement`];
-  return [`policy of ${name}: ${preset}, which departs from`, ...list.flatMap(departureRows)];
+  if (departed.length === 0)
+    return [`policy of ${name}: ${preset}, which keeps every requirement`, ...rowsOf(kept)];
+  return [
+    `policy of ${name}: ${preset}, which departs from`,
+    ...rowsOf(departed),
+    ...(kept.length === 0 ? [] : ['and keeps', ...rowsOf(kept)]),
+  ];
 }
 
-function departureRows({ requirement, values, wanted }: Departure): string[] {
-  const rows = values.map(({ key, value }) => `    ${key.padEnd(24)} ${value}`);
-  return [`  ${requirement}: ${wanted}`, ...rows];
-}
+const rowsOf = (list: readonly Judgement[]): string[] =>
+  list.flatMap(({ requirement, values, wanted }) => [
+    `  ${requirement}: ${wanted}`,
+    ...values.map(({ key, value }) => `    ${key.padEnd(24)} ${value}`),
+  ]);
 
 function lineRows(wan: WanConfig, { upstream }: PolicySettings): string[] {
   const line = derived(wan);

@@ -21,6 +21,9 @@ const HOST = '192.168.7.11';
 const OTHER_LAN_HOST = '192.168.8.12';
 const BURST_PER_SECOND = 10_000;
 const LOAD_FIRST = '10.64.1.0';
+const MAIL_PORT = 25;
+/** RFC 6409: where programs hand mail in. */
+const HAND_IN_PORT = 587;
 /** A remote that no other test here talks to. */
 const CROWDED = '198.18.0.200';
 
@@ -36,7 +39,7 @@ describe('policies for hosts', () => {
         [...LAN_POLICY, 'preset = "rfc"', '', '[[wan]]'].join('\n'),
       ),
     },
-    programs: ['python3'],
+    programs: ['python3', 'curl', 'socat'],
   });
   let sourcePort = 30_000;
 
@@ -179,5 +182,29 @@ describe('policies for hosts', () => {
     assert.equal(pressure?.evictedFromHeaviest, 1);
     const { items } = await bed.gateway.control.list('hosts', { filter: ['host=10.64.5.1'] });
     assert.equal(items[0].sessions, ports - 1);
+  });
+
+  it('mail to port 25 is refused, but from the mail server; everything else of both passes', async () => {
+    const { internet, hosts, load } = bed.lab;
+    for (const port of [MAIL_PORT, HAND_IN_PORT])
+      internet.start('socat', [`TCP-LISTEN:${port},fork,reuseaddr`, 'SYSTEM:echo 220 mail']);
+    // What a server says first; or curl's word for the ICMP error.
+    const greeting = async (from: string, port: number): Promise<string> => {
+      const words = ['-sS', '-m', '5', '--interface', from, `telnet://${SERVER}:${port}`];
+      const inside = from === HOST ? hosts[0] : load;
+      const { stdout, stderr } = await inside.run('curl', words, { check: false, input: '' });
+      return stdout.trim() || stderr.trim();
+    };
+    await until('both servers', async () =>
+      (await Promise.all([MAIL_PORT, HAND_IN_PORT].map((port) => greeting(HOST, port)))).every(
+        (said) => said === '220 mail',
+      ),
+    );
+    const before = await dropped(bed, 'RefusedByPolicy');
+    await setPolicy(bed, ['mail = "reject"', `mail-except = { from = ["${LOAD_FIRST}/24"] }`]);
+    assert.match(await greeting(HOST, MAIL_PORT), /curl: \(7\)/);
+    assert.equal(await greeting(HOST, HAND_IN_PORT), '220 mail');
+    assert.equal(await greeting('10.64.1.1', MAIL_PORT), '220 mail');
+    assert.equal((await dropped(bed, 'RefusedByPolicy')) - before, 1);
   });
 });

@@ -1,6 +1,6 @@
 /** What a policy departs from: nothing that it keeps, and everything that it does not. */
 import assert from 'node:assert/strict';
-import { departures } from '../../policies/requirements.ts';
+import { departures, keeps } from '../../policies/requirements.ts';
 import { type PolicySettings, PRESETS } from '../../policies/settings.ts';
 import { always } from '../../policies/timers.ts';
 
@@ -71,5 +71,30 @@ describe('requirements that a policy departs from', () => {
     ]);
     const pressure = { ...PRESETS.rfc.pressure, evict: true };
     assert.deepEqual(values({ pressure }), [{ key: 'pressure.evict', value: 'true' }]);
+  });
+
+  it('each timer is told once, as kept or as departed from, and so is all else', () => {
+    for (const [name, settings] of Object.entries(PRESETS)) {
+      const told = [...departures(settings), ...keeps(settings)].flatMap(({ values }) =>
+        values.map(({ key }) => key),
+      );
+      const timers = Object.keys(settings.timers).map((timer) => `timers.${timer}`);
+      const others = ['sharing', 'evict-unanswered', 'unanswered-per-remote', 'pressure.evict'];
+      // A UDP timer between the least and what is recommended keeps the one and departs from the other.
+      const twice = told.filter((key, at) => told.indexOf(key) !== at);
+      for (const key of twice) assert.match(key, /^timers\.(?!tcp|icmp)/, name);
+      assert.deepEqual(new Set(told), new Set([...timers, ...others]), name);
+    }
+  });
+
+  it('what is kept is named by the most that it keeps', () => {
+    const kept = (settings: PolicySettings, key: string): string | undefined =>
+      keeps(settings).find(({ values }) => values.some((value) => value.key === key))?.requirement;
+    assert.equal(kept(PRESETS.rfc, 'timers.other'), 'RFC 4787 REQ-5c');
+    assert.equal(kept(withTimers({ other: always(120) }), 'timers.other'), 'RFC 4787 REQ-5');
+    assert.equal(kept(withTimers({ other: always(119) }), 'timers.other'), undefined);
+    assert.equal(kept(PRESETS.home, 'timers.dns'), 'RFC 4787 REQ-5a');
+    assert.equal(kept(PRESETS.home, 'pressure.evict'), undefined);
+    assert.equal(kept(PRESETS.rfc, 'pressure.evict'), 'RFC 6888 REQ-11');
   });
 });

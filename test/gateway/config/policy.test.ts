@@ -317,7 +317,7 @@ describe('examples/event.toml', () => {
 });
 
 describe('portfold check on policies', () => {
-  it('names each requirement that is departed from, with key, value and what is recommended', async () => {
+  it('names each requirement that is departed from, and each that is kept, with key, value and what is asked for', async () => {
     const { mkdtempSync, rmSync, writeFileSync } = await import('node:fs');
     const { tmpdir } = await import('node:os');
     const { join } = await import('node:path');
@@ -346,22 +346,26 @@ describe('portfold check on policies', () => {
       const short = `policy = { preset = "rfc", timers = { icmp = 20 } }\n${LAN}${WAN}`;
       assert.match(
         await run(short, 'table'),
-        /rfc, which departs from\n {2}RFC 5508 REQ-2: 60 s at least\n {4}timers\.icmp +20 s\n/,
+        /rfc, which departs from\n {2}RFC 5508 REQ-2: 60 s at least\n {4}timers\.icmp +20 s\nand keeps\n {2}RFC 4787/,
       );
       const report = JSON.parse(await run(short, 'json'));
-      assert.deepEqual(report.policies, [
-        {
-          name: 'line wan0',
-          preset: 'rfc',
-          departures: [
-            {
-              requirement: 'RFC 5508 REQ-2',
-              values: [{ key: 'timers.icmp', value: '20 s' }],
-              wanted: '60 s at least',
-            },
-          ],
-        },
-      ]);
+      const [{ keeps, ...policy }] = report.policies;
+      assert.deepEqual(policy, {
+        name: 'line wan0',
+        preset: 'rfc',
+        departures: [
+          {
+            requirement: 'RFC 5508 REQ-2',
+            values: [{ key: 'timers.icmp', value: '20 s' }],
+            wanted: '60 s at least',
+          },
+        ],
+      });
+      assert.deepEqual(keeps.at(-2), {
+        requirement: 'RFC 7857 section 2.2',
+        values: [{ key: 'timers.tcp-reset', value: '240 s' }],
+        wanted: '240 s',
+      });
     } finally {
       rmSync(folder, { recursive: true });
     }
