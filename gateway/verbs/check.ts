@@ -162,8 +162,10 @@ function lineRows(wan: WanConfig, { upstream }: PolicySettings): string[] {
 }
 
 function upstreamText(upstream: NonNullable<PolicySettings['upstream']>): string {
-  const { entries, udpSeconds, tcpSeconds, icmpSeconds } = upstream;
-  return `${entries} entries; UDP ${udpSeconds} s, TCP ${tcpSeconds} s, ICMP ${icmpSeconds} s`;
+  const { entries, udpSeconds, tcpSeconds, icmpSeconds, dnsSeconds, tcpClosedSeconds } = upstream;
+  const dns = dnsSeconds === undefined ? '' : `, ${dnsSeconds} s behind a DNS answer`;
+  const closed = tcpClosedSeconds === undefined ? '' : `, ${tcpClosedSeconds} s when closed`;
+  return `${entries} entries; UDP ${udpSeconds} s${dns}; TCP ${tcpSeconds} s${closed}; ICMP ${icmpSeconds} s`;
 }
 
 function meshText(rules: MapRuleConfig[]): string {

@@ -343,6 +343,10 @@ describe('portfold check on policies', () => {
         await run(twice, 'table'),
         /^policy of lan lan0: home; as to requirements the same as line wan0$/m,
       );
+      assert.match(
+        await run(`policy.upstream = "rtx1200"\n${LAN}${WAN}`, 'table'),
+        /^ {2}NAT above +20000 entries; UDP 900 s, 10 s behind a DNS answer; TCP 900 s, 60 s when closed; ICMP 900 s$/m,
+      );
       const short = `policy = { preset = "rfc", timers = { icmp = 20 } }\n${LAN}${WAN}`;
       assert.match(
         await run(short, 'table'),
