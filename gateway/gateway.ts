@@ -30,6 +30,7 @@ import { type ControlServer, startControlServer } from './control/server.ts';
 import type { ControlSource } from './control/source.ts';
 import { Datapath } from './datapath/datapath.ts';
 import { GatewayError } from './errors.ts';
+import { EventJournal } from './event-journal.ts';
 import { engineLans, engineLine, hostLine, lineMtu, resolveWan } from './line.ts';
 import type { Logger } from './log.ts';
 import { type ProfileNumbers, policyPlan, profileNumbers } from './policy-plan.ts';
@@ -89,6 +90,7 @@ export class Gateway implements ControlSource {
   private degraded: string | undefined;
   private readonly pace = new RepairPace();
   private readonly losses: TunLosses;
+  private readonly journal: EventJournal;
   /** Profiles of the LANs that have a policy of their own. */
   private profiles: ProfileNumbers;
   /** Reloads and passes over the host, one after the other. */
@@ -98,6 +100,7 @@ export class Gateway implements ControlSource {
     this.options = { ...options };
     this.wan = options.config.wans[0];
     this.losses = new TunLosses(options.config.gateway.tun);
+    this.journal = new EventJournal(options.logger);
     this.profiles = profileNumbers(options.config, new Map());
   }
 
@@ -195,6 +198,7 @@ export class Gateway implements ControlSource {
     this.state = 'stopping';
     await this.watch?.stop();
     clearInterval(this.eventTimer);
+    this.journal.end(bootMilliseconds());
     this.causes?.end();
     await this.datapath?.stop();
     if (this.hostIsSet && !handover) {
@@ -357,11 +361,7 @@ export class Gateway implements ControlSource {
   }
 
   private logEvents(): void {
-    for (const event of this.eventLog?.poll() ?? [])
-      this.options.logger.warn(
-        { event: event.kind, sequence: event.sequence, suppressed: event.suppressed },
-        event.text,
-      );
+    this.journal.note(this.eventLog?.poll() ?? [], bootMilliseconds());
   }
 
   private describe(): Record<string, unknown> {

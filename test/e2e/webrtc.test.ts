@@ -32,6 +32,8 @@ const PAUSE_SECONDS = IS_FULL ? ROUND_SECONDS : CALL_SECONDS;
 const MESSAGE_EVERY_MS = 100;
 /** A data channel is reliable: what is on the way when the call ends comes still. */
 const SILENCE_MS_MAX = 5000;
+/** For what comes before the call and after it. */
+const BESIDE_SECONDS = 180;
 const SECOND_LOAD_FIRST = '10.65.0.0';
 
 /** What runs in each page: one peer connection, one channel, and a count of what passed. */
@@ -208,7 +210,8 @@ describe('a WebRTC call between two houses with 240 ports each', () => {
     for (const { code, stderr } of results) assert.equal(code, 0, stderr);
   });
 
-  it(`a data channel lives ${CALL_SECONDS} s beside ${FLOWS} flows on each side, by STUN alone`, async () => {
+  it(`a data channel lives ${CALL_SECONDS} s beside ${FLOWS} flows on each side, by STUN alone`, async function () {
+    this.timeout((CALL_SECONDS + BESIDE_SECONDS) * 1000);
     const loads = houses.map((house, i) =>
       udpFlows(house.lab.load, {
         flows: FLOWS,

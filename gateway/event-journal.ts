@@ -1,0 +1,81 @@
+/**
+ * What the log says of events: enough to know, and no flood of words. A host that is refused a thousand times a second is one line now and
+ * one every ten seconds, for as long as it goes on.
+ *
+ *   first event of a host and kind      its sentence, at once
+ *   the same again within ten seconds   counted; then one line: how many more, and the last of them
+ *   ten seconds without                 the next one is a first one again
+ *
+ * `portfold events` and the control API have every event of the ring.
+ */
+import type { EventItem } from './control/api.ts';
+import type { Logger } from './log.ts';
+
+const WINDOW_MILLISECONDS = 10_000;
+/** Hosts and kinds that are told apart; beyond them, kinds only. */
+const STREAKS_MAX = 256;
+
+/** Events of one host and kind since the last line about them. */
+interface Streak {
+  saidAtMs: number;
+  more: number;
+  suppressed: number;
+  last: EventItem;
+}
+
+export class EventJournal {
+  private readonly logger: Pick<Logger, 'warn'>;
+  private readonly streaks = new Map<string, Streak>();
+
+  constructor(logger: Pick<Logger, 'warn'>) {
+    this.logger = logger;
+  }
+
+  /** Writes down what is new, and what was counted for long enough. @param nowMs any clock that goes forward */
+  note(items: readonly EventItem[], nowMs: number): void {
+    for (const item of items) this.take(item, nowMs);
+    for (const [key, streak] of this.streaks) {
+      if (nowMs - streak.saidAtMs < WINDOW_MILLISECONDS) continue;
+      if (streak.more === 0) this.streaks.delete(key);
+      else this.sayMore(streak, nowMs);
+    }
+  }
+
+  /** Writes down what was counted and not yet said. */
+  end(nowMs: number): void {
+    for (const streak of this.streaks.values()) if (streak.more > 0) this.sayMore(streak, nowMs);
+    this.streaks.clear();
+  }
+
+  private take(item: EventItem, nowMs: number): void {
+    const streak = this.streaks.get(this.keyOf(item));
+    if (streak !== undefined) {
+      streak.more++;
+      streak.suppressed += item.suppressed;
+      streak.last = item;
+      return;
+    }
+    const { kind, sequence, suppressed, text } = item;
+    this.logger.warn({ event: kind, sequence, suppressed }, text);
+    // Pressure is nobody's, and each change counts.
+    if (item.internal !== undefined)
+      this.streaks.set(this.keyOf(item), { saidAtMs: nowMs, more: 0, suppressed: 0, last: item });
+  }
+
+  private keyOf({ kind, internal }: EventItem): string {
+    const key = `${kind} ${internal?.split(':')[0]}`;
+    return this.streaks.has(key) || this.streaks.size < STREAKS_MAX ? key : kind;
+  }
+
+  private sayMore(streak: Streak, nowMs: number): void {
+    const { more, suppressed, last } = streak;
+    const seconds = Math.max(1, Math.round((nowMs - streak.saidAtMs) / 1000));
+    this.logger.warn(
+      { event: last.kind, sequence: last.sequence, suppressed, more },
+      `${more} more within ${seconds} s; the last: ${last.text}`,
+    );
+    streak.saidAtMs = nowMs;
+    streak.more = 0;
+    streak.suppressed = 0;
+  }
+}
