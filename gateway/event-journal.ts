@@ -9,11 +9,15 @@
  * `portfold events` and the control API have every event of the ring.
  */
 import type { EventItem } from './control/api.ts';
-import type { Logger } from './log.ts';
 
 const WINDOW_MILLISECONDS = 10_000;
 /** Hosts and kinds that are told apart; beyond them, kinds only. */
 const STREAKS_MAX = 256;
+
+/** What is needed of a Logger. */
+interface Warning {
+  warn(fields: object, text: string): void;
+}
 
 /** Events of one host and kind since the last line about them. */
 interface Streak {
@@ -24,10 +28,10 @@ interface Streak {
 }
 
 export class EventJournal {
-  private readonly logger: Pick<Logger, 'warn'>;
+  private readonly logger: Warning;
   private readonly streaks = new Map<string, Streak>();
 
-  constructor(logger: Pick<Logger, 'warn'>) {
+  constructor(logger: Warning) {
     this.logger = logger;
   }
 

@@ -21,6 +21,7 @@ export interface GatewayOptions {
   /** More lines of [policy]. */
   policy?: readonly string[];
   capacity?: number;
+  realtime?: boolean;
   /**
    * The whole configuration, instead of the lab's own. `DIR` in it becomes the runtime directory.
    */
@@ -62,6 +63,7 @@ export class Gateway {
         preset: options.preset,
         policy: options.policy,
         capacity: options.capacity,
+        realtime: options.realtime,
         shared: lab.shared,
       });
     writeFileSync(this.configFile, config);

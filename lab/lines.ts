@@ -62,6 +62,7 @@ export function configuration(
     policy?: readonly string[];
     capacity?: number;
     tun?: string;
+    realtime?: boolean;
     /** Address line: the host uses the address too. */
     shared?: boolean;
   },
@@ -95,6 +96,7 @@ export function configuration(
     `runtime-directory = "${options.runtimeDirectory}"`,
     ...(options.capacity ? [`capacity = ${options.capacity}`] : []),
     ...(options.tun ? [`tun = "${options.tun}"`] : []),
+    ...(options.realtime === undefined ? [] : [`realtime = ${options.realtime}`]),
     '',
   ].join('\n');
 }

@@ -188,9 +188,9 @@ class Stage {
     const lab = await this.#addLab(this.#line === 'address' ? 'address' : 'map-e');
     if (this.#ceiling === undefined && name === undefined) await this.#addCeiling(lab);
     const isTried = this.#trial !== undefined && name === undefined;
-    const policy = isTried ? trialOf(this.#trial ?? '').policy : undefined;
+    const { policy, realtime } = isTried ? trialOf(this.#trial ?? '') : {};
     const ownEncapsulation = this.#line === 'own';
-    const gateway = new Portfold(lab, { capacity, ownEncapsulation, name, policy });
+    const gateway = new Portfold(lab, { capacity, ownEncapsulation, name, policy, realtime });
     try {
       await gateway.start();
       const [host] = lab.hosts;

@@ -166,6 +166,7 @@ export interface PortfoldOptions {
   name?: string;
   /** Lines of [policy]; absent: KEEPING. */
   policy?: readonly string[];
+  realtime?: boolean;
 }
 
 export class Portfold implements Rival {
@@ -179,13 +180,14 @@ export class Portfold implements Rival {
   constructor(lab: Lab, options: PortfoldOptions) {
     this.lab = lab;
     this.name = options.name ?? 'portfold';
-    const { capacity, policy = KEEPING } = options;
-    const gatewayOptions: GatewayOptions = { capacity, policy };
+    const { capacity, policy = KEEPING, realtime } = options;
+    const gatewayOptions: GatewayOptions = { capacity, policy, realtime };
     if (options.ownEncapsulation) {
       gatewayOptions.config = configuration(lab.line, {
         runtimeDirectory: 'DIR',
         capacity,
         policy,
+        realtime,
       }).replace('type = "map-e"', 'type = "map-e"\nencapsulation = "own"');
     }
     this.gateway = new Gateway(lab, gatewayOptions);

@@ -5,6 +5,7 @@
  *                  (receive packet steering of the TUN)
  *   threaded-napi  the links of the gateway that have NAPI hand their packets over in threads of the kernel (veth does so with GRO on)
  *   no-policies    every session is allowed and nothing is limited: what the policies cost
+ *   ordinary       the thread that forwards waits for its turn like any program
  */
 import { availableParallelism } from 'node:os';
 import type { Namespace } from '../../lab/netns.ts';
@@ -20,6 +21,7 @@ export interface Trial {
   change?: (gateway: Namespace, tun: string) => Promise<unknown>;
   /** Lines of [policy] besides the preset. */
   policy?: readonly string[];
+  realtime?: boolean;
 }
 
 const TRIALS: Record<string, Trial> = {
@@ -38,6 +40,7 @@ const TRIALS: Record<string, Trial> = {
       'timers = { other = 300, unanswered = 300 }',
     ],
   },
+  ordinary: { realtime: false },
 };
 
 export function trialOf(name: string): Trial {

@@ -19,7 +19,7 @@ export function addBench(program: Command, context: Context): void {
     .option('--sessions <list>', 'datapath, engine, table: sessions in the table, 0,250000')
     .option(
       '--try <setting>',
-      'datapath: rps, threaded-napi or no-policies, beside a gateway without it',
+      'datapath: rps, threaded-napi, no-policies or ordinary, beside a gateway without it',
     )
     .option('--pairs <n>', 'how often everybody is measured, in turn')
     .option('--seconds <s>', 'how long each measurement takes')

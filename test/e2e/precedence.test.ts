@@ -30,10 +30,7 @@ describe('precedence of the thread that forwards', () => {
 
   /** Starts a gateway, sees that it forwards, and ends it: how many of its threads go before others, and what it said. */
   async function lived(realtime: boolean, prefix: readonly string[]) {
-    const config = configuration('address', { runtimeDirectory: 'DIR' }).replace(
-      '[gateway]\n',
-      `[gateway]\nrealtime = ${realtime}\n`,
-    );
+    const config = configuration('address', { runtimeDirectory: 'DIR', realtime });
     const gateway = new Gateway(bed.lab, { config, prefix: [...ORDINARY, ...prefix] });
     const { pid } = await gateway.start();
     assert.equal((await ping(bed.lab.hosts[0])).received, 3);

@@ -14,7 +14,7 @@ describe('the log of events', () => {
     lines = [];
     sequence = 0;
     journal = new EventJournal({
-      warn: (fields: object, text: string) => lines.push({ ...(fields as Line), text }),
+      warn: (fields: object, text: string) => void lines.push({ ...(fields as Line), text }),
     });
   });
 
