@@ -26,6 +26,7 @@ const VERSION = 17;
 const EXCHANGE = 18;
 const FLAGS = 19;
 const LENGTH = 24;
+const LENGTH_LAST = LENGTH + 3;
 
 const VERSION_1 = 0x10;
 const VERSION_2 = 0x20;
@@ -48,8 +49,16 @@ const ESP_BYTES_MIN = 24;
 /** True if the `length` bytes at `at` are one IKE message, behind a non-ESP marker or without one. */
 export function isIke(bytes: Uint8Array, at: number, length: number): boolean {
   if (length < IKE_HEADER_BYTES) return false;
-  if (readI32(bytes, at) !== 0) return isMessage(bytes, at, length);
-  return isMessage(bytes, at, length) || isMessage(bytes, at + MARKER_BYTES, length - MARKER_BYTES);
+  // One byte of the length that a message says spares nearly every other datagram the rest.
+  if (bytes[at + LENGTH_LAST] === (length & 255) && isMessage(bytes, at, length)) return true;
+  const behind = at + MARKER_BYTES;
+  const left = length - MARKER_BYTES;
+  return (
+    left >= IKE_HEADER_BYTES &&
+    bytes[behind + LENGTH_LAST] === (left & 255) &&
+    readI32(bytes, at) === 0 &&
+    isMessage(bytes, behind, left)
+  );
 }
 
 /** True if the `length` bytes at `at` may be ESP in UDP, or its keep-alive. */
