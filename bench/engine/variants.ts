@@ -2,6 +2,7 @@
  * The engine beside itself with one thing otherwise, in turn, each turn a process of its own:
  *
  *   pages      huge pages behind the indexes, as in the gateway, beside small pages only and huge ones behind the arena too
+ *   inlining   the compiler as it is told in the gateway, beside V8 left alone
  *   policies   the preset `home` beside no policies: what classes, limits and the rest cost
  */
 
@@ -25,7 +26,7 @@ const PAGE_CASES: Cases = {
   new: 'new sessions',
   replaced: 'new sessions, each for one that ended',
 };
-const POLICY_CASES: Cases = {
+const ALL_CASES: Cases = {
   established: 'established, random sessions',
   'in cache': 'established, 64 sessions',
   superpackets: 'TCP superpackets of 64,000 bytes',
@@ -43,8 +44,14 @@ export const pages = (options: SuiteOptions): Promise<Report> =>
     portfold: AS_IN_GATEWAY,
   });
 
+export const inlining = (options: SuiteOptions): Promise<Report> =>
+  compare('inlining', options, SIZES.slice(0, 1), ALL_CASES, {
+    'V8 left alone': { ...AS_IN_GATEWAY, inlining: 'usual' },
+    portfold: AS_IN_GATEWAY,
+  });
+
 export async function policies(options: SuiteOptions): Promise<Report> {
-  const report = await compare('policies', options, SIZES.slice(0, 1), POLICY_CASES, {
+  const report = await compare('policies', options, SIZES.slice(0, 1), ALL_CASES, {
     'no policies': { ...AS_IN_GATEWAY, policy: 'none' },
     portfold: AS_IN_GATEWAY,
   });

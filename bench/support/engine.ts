@@ -11,6 +11,7 @@ import { PortSet } from '../../core/table/port-set.ts';
 import { RandomSource } from '../../core/table/random.ts';
 import type { Line } from '../../core/translate/context.ts';
 import { PROTOCOL_ICMP, PROTOCOL_TCP, parseIpv4 } from '../../core/wire/ipv4.ts';
+import { preferInlining } from '../../gateway/datapath/compiler.ts';
 import { presetPolicy } from '../../policies/build.ts';
 import { preferHugePages } from '../../tun/native.ts';
 import { mapEPorts, seeded } from './seeded.ts';
@@ -33,9 +34,15 @@ export interface EngineVariant {
   pages: 'indexes' | 'all' | 'small';
   /** `none`: every session is allowed, of its protocol's class, without a limit. */
   policy: 'home' | 'none';
+  /** `usual`: as much of the packet path in one piece of machine code as V8 does by itself. */
+  inlining: 'gateway' | 'usual';
 }
 
-export const AS_IN_GATEWAY: EngineVariant = { pages: 'indexes', policy: 'home' };
+export const AS_IN_GATEWAY: EngineVariant = {
+  pages: 'indexes',
+  policy: 'home',
+  inlining: 'gateway',
+};
 
 /** @param capacity a power of two; @param lineMore what the line has besides, for instance a tunnel */
 export function makeEngine(
@@ -44,6 +51,7 @@ export function makeEngine(
   lineMore: Partial<Line> = {},
   variant = AS_IN_GATEWAY,
 ): BenchEngine {
+  if (variant.inlining === 'gateway') preferInlining();
   const externalAddress = parseIpv4('203.0.113.5');
   const shape = { capacity, portCount: ports.length, externalCount: 1 };
   const memory = new ArrayBuffer(arenaBytes(shape));

@@ -19,6 +19,7 @@ const SUITES: Record<string, () => Promise<Suite>> = {
   micro: async () => (await import('../micro/micro.ts')).micro,
   engine: async () => (await import('../engine/engine.ts')).engine,
   pages: async () => (await import('../engine/variants.ts')).pages,
+  inlining: async () => (await import('../engine/variants.ts')).inlining,
   policies: async () => (await import('../engine/variants.ts')).policies,
   memory: async () => (await import('../engine/memory.ts')).memory,
   datapath: async () => (await import('../datapath/datapath.ts')).datapath,

@@ -18,6 +18,7 @@ import {
   preferHugePages,
 } from '../../tun/native.ts';
 import { TunDevice } from '../../tun/tun-device.ts';
+import { preferInlining } from './compiler.ts';
 import { forward } from './loop.ts';
 import { CHANGED, type DatapathChange, type DatapathPlan, type WorkerReady } from './plan.ts';
 
@@ -35,6 +36,7 @@ if (
 )
   throw new Error('device and engine disagree about the layout of a batch');
 
+preferInlining();
 const plan = workerData as DatapathPlan;
 const set = new PortSet(plan.ports);
 const shape = { capacity: plan.capacity, portCount: set.count, externalCount: 1 };

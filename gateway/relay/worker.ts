@@ -5,6 +5,7 @@ import { Frames } from '../../core/frames.ts';
 import { Relay } from '../../core/relay/relay.ts';
 import { completeChecksum } from '../../tun/native.ts';
 import { TunDevice } from '../../tun/tun-device.ts';
+import { preferInlining } from '../datapath/compiler.ts';
 import { forward } from '../datapath/loop.ts';
 import type { RelayWorkerPlan, RelayWorkerReady } from './plan.ts';
 
@@ -15,6 +16,7 @@ const BATCH_FRAMES = 256;
 const SPARE_BYTES = 1 << 20;
 const SPARE_FRAMES = 512;
 
+preferInlining();
 const plan = workerData as RelayWorkerPlan;
 const frames = new Frames(BATCH_BYTES, BATCH_FRAMES, SPARE_BYTES, SPARE_FRAMES);
 const [seed] = randomFillSync(new Int32Array(1));
