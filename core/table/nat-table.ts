@@ -142,7 +142,8 @@ export class NatTable {
     const number = this.allocator.portFor(first, tick);
     if (number < 0) {
       const reason = this.allocator.hostLimited ? Drop.HostSessionLimit : Drop.NoPortLeft;
-      if (reason === Drop.NoPortLeft)
+      // Where ports are not shared those that may be owned have run out, which has a fill of its own; the destination has room.
+      if (reason === Drop.NoPortLeft && first.profile.sharing)
         this.pressure.refused(internalAddress, remoteAddress, remotePort);
       return refuse(this.parts, first, reason, tick);
     }

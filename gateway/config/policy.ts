@@ -219,7 +219,19 @@ function readUpstream(
 }
 
 /** What two keys contradict each other in. */
-function checkTogether({ limits }: PolicySettings, path: KeyPath, findings: Finding[]): void {
+function checkTogether(
+  { limits, sharing, ownedPercent }: PolicySettings,
+  path: KeyPath,
+  findings: Finding[],
+): void {
+  if (!sharing && ownedPercent === 0)
+    findings.push({
+      code: 'CONFIG_CONFLICT',
+      path: [...path, 'owned-percent'],
+      atKey: true,
+      what: 'lets no session begin while sharing is false: no port may be owned, and none shared',
+      hint: 'write owned-percent = 100, or sharing = true',
+    });
   if (limits.newPerSecond === 0 || limits.newAtOnce > 0) return;
   findings.push({
     code: 'CONFIG_CONFLICT',

@@ -52,7 +52,7 @@ describe('profiles of LANs', () => {
     assert.deepEqual(Object.fromEntries(first), { b: 1, c: 2 });
     const second = profileNumbers(configOf('a game', 'b event', 'c rfc'), first);
     assert.deepEqual(Object.fromEntries(second), { b: 1, c: 2, a: 3 });
-    assert.deepEqual(numbersOf(configOf('a game', 'b', 'c rfc'), second), { a: 3, c: 2 });
+    assert.deepEqual(numbersOf(configOf('a game', 'b', 'c rfc'), second), { a: 3, b: 1, c: 2 });
     assert.deepEqual(numbersOf(configOf('c event', 'b rfc', 'a'), first), { c: 2, b: 1 });
   });
 
@@ -65,6 +65,20 @@ describe('profiles of LANs', () => {
       ['home', 'home', 'rfc'],
     );
     assert.deepEqual(plan.profileOfLan, [0, 2]);
+  });
+
+  it('a number is given to another LAN only when there is no other, since sessions keep theirs', () => {
+    let numbers = profileNumbers(configOf('a event', 'b'), NONE);
+    for (const [config, expected] of [
+      [configOf('a', 'b'), { a: 1 }],
+      [configOf('a', 'b game'), { a: 1, b: 2 }],
+      [configOf('a event', 'b game'), { a: 1, b: 2 }],
+      [configOf('a', 'b', 'c rfc'), { a: 1, b: 2, c: 3 }],
+      [configOf('a', 'b', 'c rfc', 'd game'), { b: 2, c: 3, d: 1 }],
+    ] as const) {
+      numbers = profileNumbers(config, numbers);
+      assert.deepEqual(Object.fromEntries(numbers), expected);
+    }
   });
 
   it('asked again it answers the same', () => {

@@ -405,3 +405,23 @@ describe('what a level does, and its record', () => {
     assert.ok(record(bench, 3, PressureRecord.Seconds) >= 3);
   });
 });
+
+describe('a LAN that does not share its ports', () => {
+  it('is short of ports to own, and no destination is full for that', () => {
+    const levelPlan = policy();
+    const [home] = levelPlan.profiles;
+    const owning = { ...home, sharing: false, ownedShare256: 64, ownedPerHostMax: 0 };
+    const bench = benchOf({ policy: { ...levelPlan, profiles: [owning] } });
+    for (let n = 0; n < 60; n++)
+      bench.send(udp4({ from: `192.168.1.11:${4000 + n}`, to: '198.51.100.1:999' }));
+    bench.pass(1.25);
+    // Two hosts each, so that it would count.
+    for (let n = 0; n < 20; n++)
+      for (const host of [12, 13])
+        bench.send(udp4({ from: `192.168.1.${host}:${4000 + n}`, to: `198.51.100.${50 + n}:999` }));
+    assert.equal(bench.dropCount('NoPortLeft'), 40);
+    bench.pass(1.25);
+    assert.equal(fillOf(bench, PressureCause.Destinations), 0);
+    assert.equal(fillOf(bench, PressureCause.OwnedPorts), 256);
+  });
+});

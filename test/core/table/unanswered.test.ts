@@ -336,7 +336,10 @@ describe('the lists of unanswered sessions', () => {
   });
 
   it('have room for 256 pairs in a small table; beyond that single ones are forgotten for a heavy one', () => {
-    const policy: Policy = withProfile(presetPolicy('home'), { sessionsPerHostMax: 0 });
+    const policy: Policy = withProfile(presetPolicy('home'), {
+      sessionsPerHostMax: 0,
+      newPerSecondMax: 0,
+    });
     const bench = benchOf({ policy, capacity: 4096 });
     for (let n = 0; n < 1500; n++)
       send(bench, 5000 + n, `198.51.${n >> 8}.${n & 255 || 255}:9000`, '10.0.0.2');
@@ -357,7 +360,8 @@ describe('the lists of unanswered sessions', () => {
   });
 
   it('count what finds no room where every pair is a heavy one', () => {
-    const bench = benchOf({ capacity: 4096 });
+    const policy = withProfile(presetPolicy('home'), { newPerSecondMax: 0 });
+    const bench = benchOf({ policy, capacity: 4096 });
     for (let n = 0; n < 300; n++)
       for (let k = 0; k < 2; k++)
         send(bench, 5000 + n * 2 + k, `198.51.${n >> 8}.${n & 255 || 255}:${9000 + k}`, '10.0.0.2');

@@ -182,6 +182,11 @@ describe('mistakes in a policy', () => {
       '10:10 policy.preset: "evnt" is unknown | did you mean "event"? possible: home, event, rfc, game',
     ],
     [
+      'preset = "rfc"\nowned-percent = 0',
+      '11:1 policy.owned-percent: lets no session begin while sharing is false: no port may be owned, and none shared | ' +
+        'write owned-percent = 100, or sharing = true',
+    ],
+    [
       'quick = "reject"',
       '10:1 policy.quick: there is no such key | did you mean "quic"? known here: preset, sharing, filtering, peers, ' +
         'owned-percent, timers, evict-unanswered, unanswered-per-remote, limits, reserve, pressure, upstream, quic, ' +
