@@ -178,9 +178,10 @@ export class Gateway implements ControlSource {
     if (adopt) logger.info({ restored, dropped }, 'sessions of the predecessor taken over');
     if (!this.datapath.ready.arenaIsLocked)
       logger.debug('the arena could not be locked into memory and may be swapped out');
-    if (this.datapath.ready.realtimeRefused)
+    const { realtimeRefused } = this.datapath.ready;
+    if (realtimeRefused !== undefined)
       logger.warn(
-        'the datapath may not go before other programs (a service needs LimitRTPRIO=1): packets wait while they use the processors',
+        `the datapath may not go before other programs (${realtimeRefused}; a service needs LimitRTPRIO=1): packets wait while they use the processors`,
       );
     this.eventTimer = setInterval(() => this.logEvents(), EVENT_POLL_MILLISECONDS);
     this.state = 'forwarding';

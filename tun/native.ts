@@ -10,7 +10,8 @@
  *               used through tun-device.ts
  *   write       writeInto: what writeBatch does, into memory
  *   memory      mapArena preferHugePages isTmpfs lockFile
- *   system      bootMilliseconds sdNotify setAffinity goBeforeOthers completeChecksum
+ *   system      bootMilliseconds sdNotify setAffinity goBeforeOthers goWithOthers
+ *               threadMilliseconds completeChecksum
  *
  * Invariant: the functions on the datapath (readBatch, writeBatch, wait, bootMilliseconds) allocate
  * nothing but a number.
@@ -18,6 +19,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { getSystemErrorMap } from 'node:util';
 import { arenaError, DeviceError, fileError, isNativeError } from './errors.ts';
 
 declare const brand: unique symbol;
@@ -96,6 +98,8 @@ export interface Native {
   sdNotify(socket: string, text: string): void;
   setAffinity(cpu: number): void;
   goBeforeOthers(): number;
+  goWithOthers(): void;
+  threadMilliseconds(): number;
   completeChecksum(
     bytes: Uint8Array,
     ipOffset: number,
@@ -217,11 +221,23 @@ export function setAffinity(cpu: number): void {
 }
 
 /**
- * Lets the calling thread go before every ordinary thread of the machine (SCHED_RR). False where it may not: without CAP_SYS_NICE and
- * RLIMIT_RTPRIO.
+ * Lets the calling thread go before every ordinary thread of the machine (SCHED_RR): 'before'; 'kept' where somebody has given it a policy
+ * already; else the name of the error, EPERM without CAP_SYS_NICE and RLIMIT_RTPRIO.
  */
-export function goBeforeOthers(): boolean {
-  return loadNative().goBeforeOthers() === 0;
+export function goBeforeOthers(): string {
+  const result = loadNative().goBeforeOthers();
+  if (result === 0) return 'before';
+  return result < 0 ? 'kept' : (getSystemErrorMap().get(-result)?.[0] ?? `error ${result}`);
+}
+
+/** Makes it an ordinary thread again. */
+export function goWithOthers(): void {
+  loadNative().goWithOthers();
+}
+
+/** Processor time that the calling thread has used. */
+export function threadMilliseconds(): number {
+  return loadNative().threadMilliseconds();
 }
 
 /**

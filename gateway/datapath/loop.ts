@@ -9,6 +9,7 @@
 import type { Engine } from '../../core/engine.ts';
 import type { Device } from '../../tun/device.ts';
 import { CONTROL_CHANGES, CONTROL_STOP, CONTROL_TURNS } from './plan.ts';
+import type { Precedence } from './precedence.ts';
 
 /** The sweep goes on in silence too: at most this much later. */
 const IDLE_MILLISECONDS_MAX = 100;
@@ -18,6 +19,7 @@ const ADVANCE_MILLISECONDS = 1;
 /**
  * Forwards until `control[CONTROL_STOP]` is set and CONTROL_CHANGES was raised to say so.
  * @param clock boot-time milliseconds of the batch just read; @param takeChanges is called between two batches when changes wait
+ * @param precedence of the thread, where it goes before others
  */
 export function forward(
   device: Device,
@@ -25,6 +27,7 @@ export function forward(
   control: Int32Array,
   clock: () => number,
   takeChanges: () => void,
+  precedence?: Pick<Precedence, 'turn'>,
 ): void {
   let changesSeen = 0;
   let advancedAt = Number.NEGATIVE_INFINITY;
@@ -43,6 +46,7 @@ export function forward(
     }
     if (now - advancedAt >= ADVANCE_MILLISECONDS) {
       engine.advance(now);
+      precedence?.turn(now);
       advancedAt = now;
     }
     control[CONTROL_TURNS]++;

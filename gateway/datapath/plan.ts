@@ -45,8 +45,8 @@ export interface WorkerReady {
   wakeToken: number;
   /** The arena's pages cannot be swapped out. */
   arenaIsLocked: boolean;
-  /** The thread was to go before ordinary ones, and may not. */
-  realtimeRefused: boolean;
+  /** Why the thread may not go before ordinary ones, though it was to: for instance "EPERM". */
+  realtimeRefused?: string;
   /** Sessions taken over, and those that were impossible. */
   restored: number;
   dropped: number;

@@ -14,13 +14,16 @@ import {
   bootMilliseconds,
   completeChecksum,
   goBeforeOthers,
+  goWithOthers,
   mapArena,
   preferHugePages,
+  threadMilliseconds,
 } from '../../tun/native.ts';
 import { TunDevice } from '../../tun/tun-device.ts';
 import { preferInlining } from './compiler.ts';
 import { forward } from './loop.ts';
 import { CHANGED, type DatapathChange, type DatapathPlan, type WorkerReady } from './plan.ts';
+import { Precedence } from './precedence.ts';
 
 /** Room for 31 superpackets, or 256 small packets. */
 const BATCH_BYTES = 1 << 21;
@@ -57,17 +60,25 @@ const { lans, line } = plan;
 const engine = new Engine(table, line, lans, frames, completeChecksum);
 const tun = new TunDevice(plan.tun, { persist: true });
 tun.register(frames);
+const went = plan.realtime ? goBeforeOthers() : 'kept';
+const precedence =
+  went === 'before'
+    ? new Precedence(
+        { goBeforeOthers: () => goBeforeOthers() === 'before', goWithOthers, threadMilliseconds },
+        bootMilliseconds(),
+      )
+    : undefined;
 const ready: WorkerReady = {
   type: 'ready',
   wakeToken: tun.wakeToken,
   arenaIsLocked: locked,
-  realtimeRefused: plan.realtime && !goBeforeOthers(),
+  realtimeRefused: ['before', 'kept'].includes(went) ? undefined : went,
   restored: restored?.sessions ?? 0,
   dropped: restored?.dropped ?? 0,
 };
 parentPort?.postMessage(ready);
 
-forward(tun, engine, new Int32Array(plan.control), () => tun.readAt, takeChanges);
+forward(tun, engine, new Int32Array(plan.control), () => tun.readAt, takeChanges, precedence);
 tun.close();
 
 /** Puts what the main thread has sent into force, and says so. This thread has no event loop that could receive a message. */

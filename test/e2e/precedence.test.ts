@@ -55,6 +55,6 @@ describe('precedence of the thread that forwards', () => {
   it('is missed with a word where the gateway may not, and it forwards all the same', async () => {
     const { threads, said } = await lived(true, MAY_NOT);
     assert.equal(threads, 0);
-    assert.match(said, /may not go before other programs \(a service needs LimitRTPRIO=1\)/);
+    assert.match(said, /may not go before other programs \(EPERM; a service needs LimitRTPRIO=1\)/);
   });
 });

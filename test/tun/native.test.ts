@@ -177,15 +177,19 @@ describe('the addon', () => {
         prefix,
       );
     assert.equal(policy('true'), 'true priority 0 policy 0');
-    assert.equal(policy('native.goBeforeOthers()'), 'true priority 1 policy 2');
+    assert.equal(policy('native.goBeforeOthers()'), 'before priority 1 policy 2');
+    assert.equal(
+      policy('(native.goBeforeOthers(), native.goWithOthers(), native.threadMilliseconds() > 0)'),
+      'true priority 0 policy 0',
+    );
     assert.equal(
       policy('native.goBeforeOthers()', ['chrt', '-b', '0']),
-      'true priority 0 policy 3',
+      'kept priority 0 policy 3',
     );
     const unprivileged = ['setpriv', '--bounding-set', '-sys_nice', '--inh-caps', '-sys_nice'];
     assert.equal(
       policy('native.goBeforeOthers()', ['prlimit', '--rtprio=0', ...unprivileged]),
-      'false priority 0 policy 0',
+      'EPERM priority 0 policy 0',
     );
   });
 

@@ -77,18 +77,32 @@ static napi_value setAffinity(napi_env env, napi_callback_info info) {
 }
 
 /*
- * goBeforeOthers() → 0, or errno where the caller may not. The calling thread goes before every
- * ordinary thread of the machine, as a kernel's own forwarding does: SCHED_RR with the lowest
- * real-time priority, and its children begin without. A thread that somebody has given a policy
- * already keeps it.
+ * goBeforeOthers() → 0, or errno where the caller may not, or -1 where somebody has given the thread
+ * a policy already, which it keeps. The calling thread goes before every ordinary thread of the
+ * machine, as a kernel's own forwarding does: SCHED_RR with the lowest real-time priority; its
+ * children begin without.
  */
 static napi_value goBeforeOthers(napi_env env, napi_callback_info info) {
   const int policy = sched_getscheduler(0);
   if (policy < 0) return makeInt32(env, errno);
-  if ((policy & ~SCHED_RESET_ON_FORK) != SCHED_OTHER) return makeInt32(env, 0);
+  if ((policy & ~SCHED_RESET_ON_FORK) != SCHED_OTHER) return makeInt32(env, -1);
   const struct sched_param parameters = {.sched_priority = 1};
   const int failed = sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &parameters);
   return makeInt32(env, failed < 0 ? errno : 0);
+}
+
+/* goWithOthers(): takes that back. The flag stays, since only a privileged thread may take it away. */
+static napi_value goWithOthers(napi_env env, napi_callback_info info) {
+  const struct sched_param parameters = {.sched_priority = 0};
+  sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &parameters);
+  return NULL;
+}
+
+/* threadMilliseconds() → double, the processor time of the calling thread */
+static napi_value threadMilliseconds(napi_env env, napi_callback_info info) {
+  struct timespec used;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return makeDouble(env, (double)used.tv_sec * 1e3 + (double)used.tv_nsec / 1e6);
 }
 
 /*
@@ -149,6 +163,8 @@ const Export systemExports[] = {
     {"sdNotify", sdNotify},
     {"setAffinity", setAffinity},
     {"goBeforeOthers", goBeforeOthers},
+    {"goWithOthers", goWithOthers},
+    {"threadMilliseconds", threadMilliseconds},
     {"completeChecksum", completeChecksum},
     {NULL, NULL},
 };
