@@ -220,6 +220,8 @@ export interface EventItem {
   internal?: string;
   remote?: string;
   external?: string;
+  /** Where the event tells of a refusal: why, as `reason` in `drops`. */
+  reason?: string;
   /** Events of the same kind that were left out before this one, since events are limited. */
   suppressed: number;
   /** A sentence for people. */

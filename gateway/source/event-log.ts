@@ -11,6 +11,13 @@ import { PRESSURE_CAUSES } from './why-facts.ts';
 import { causeSentence } from './why-words.ts';
 
 const SUPPRESSED_MASK = 0xffffff;
+/** Events whose detail is the reason of a refusal. */
+const REFUSALS: readonly number[] = [
+  Event.SessionRefused,
+  Event.TableFull,
+  Event.PolicyRefused,
+  Event.HostLimited,
+];
 
 /** An event as the ring has it. */
 export interface RawEvent {
@@ -25,8 +32,8 @@ export interface RawEvent {
 }
 
 export class EventLog {
-  /** Hears of each event that is taken from the ring. */
-  onEvent: ((event: RawEvent) => void) | undefined;
+  /** Hears of each event that is taken from the ring. Of a session that was refused it may return why, where it knows that better. */
+  onEvent: ((event: RawEvent) => string | undefined) | undefined;
   private readonly arena: Arena;
   private readonly portCount: number;
   /** Wall-clock time at tick 0. */
@@ -63,7 +70,9 @@ export class EventLog {
       if (Atomics.load(events, at) !== sequence) continue;
       this.lastSequence = sequence;
       fresh.push(item);
-      this.onEvent?.(raw);
+      const reason = this.onEvent?.(raw);
+      if (reason !== undefined)
+        item.text = `${item.protocol} ${item.internal} to ${item.remote} was refused: ${reason}`;
     }
     this.items.push(...fresh);
     if (this.items.length > EVENT_CAPACITY)
@@ -82,12 +91,14 @@ export class EventLog {
     const protocol = PROTOCOL_NAMES[protocolIndexOf(events[at + 6] & 0xff)];
     const internal = `${formatIpv4(events[at + 3])}:${ports >>> 16}`;
     const remote = `${formatIpv4(events[at + 4])}:${ports & 0xffff}`;
+    const reason = REFUSALS.includes(kind) ? DROP_MEANING[events[at + 7]]?.[0] : undefined;
     return {
       sequence,
       time: new Date(this.epochTime + events[at + 1] * TICK_MS).toISOString(),
       kind: EVENT_NAMES[kind] ?? `kind-${kind}`,
       // Pressure is nobody's in particular.
       ...(kind === Event.PressureChanged ? {} : { protocol, internal, remote }),
+      ...(reason === undefined ? {} : { reason }),
       suppressed: events[at + 2] & SUPPRESSED_MASK,
       text: this.sentence(kind, protocol, internal, remote, events[at + 7]),
     };

@@ -1,9 +1,9 @@
-/** The log of events: each host and kind at once, and a flood of them as one line in ten seconds. */
+/** The log of events: each host, kind and reason at once, and a flood of them as one line in ten seconds. */
 import assert from 'node:assert/strict';
 import type { EventItem } from '../../gateway/control/api.ts';
 import { EventJournal } from '../../gateway/event-journal.ts';
 
-type Line = { event: string; more?: number; suppressed: number; text: string };
+type Line = { event: string; reason?: string; more?: number; suppressed: number; text: string };
 
 describe('the log of events', () => {
   let lines: Line[];
@@ -18,12 +18,18 @@ describe('the log of events', () => {
     });
   });
 
-  const event = (kind: string, host: string | undefined, suppressed = 0): EventItem => ({
+  const event = (
+    kind: string,
+    host: string | undefined,
+    suppressed = 0,
+    reason?: string,
+  ): EventItem => ({
     sequence: ++sequence,
     time: '2026-01-01T00:00:00.000Z',
     kind,
     ...(host === undefined ? {} : { internal: `${host}:${5000 + sequence}` }),
     suppressed,
+    ...(reason === undefined ? {} : { reason }),
     text: `${kind} ${host} ${sequence}`,
   });
 
@@ -69,6 +75,29 @@ describe('the log of events', () => {
         'pressure-changed',
       ],
     );
+  });
+
+  it('tells the reasons of one host apart: a worm is seen beside a noisy printer driver', () => {
+    const toPrinter = (): EventItem =>
+      event('policy-refused', '192.168.1.5', 0, 'PrivateDestination');
+    for (let at = 0; at < 10_000; at += 250) journal.note([toPrinter(), toPrinter()], at);
+    journal.note([event('policy-refused', '192.168.1.5', 0, 'RefusedByPolicy')], 9_900);
+    assert.deepEqual(
+      lines.map(({ reason, more }) => [reason, more]),
+      [
+        ['PrivateDestination', undefined],
+        ['RefusedByPolicy', undefined],
+      ],
+    );
+    journal.note([], 10_000);
+    assert.deepEqual([lines[2].reason, lines[2].more], ['PrivateDestination', 79]);
+  });
+
+  it('tells the reasons apart beyond so many hosts as well', () => {
+    for (let n = 0; n < 1_000; n++)
+      journal.note([event('policy-refused', `10.0.${n >> 8}.${n & 255}`, 0, 'UdpBlocked')], n);
+    journal.note([event('policy-refused', '10.0.3.255', 0, 'RefusedByPolicy')], 1_000);
+    assert.equal(lines.at(-1)?.reason, 'RefusedByPolicy');
   });
 
   it('begins anew for whoever was silent for ten seconds, without a word about nothing', () => {

@@ -27,6 +27,7 @@ describe('events', () => {
     assert.deepEqual(more, []);
     assert.equal(event.kind, 'session-refused');
     assert.equal(event.internal, '192.168.1.12:6');
+    assert.equal(event.reason, 'NoPortLeft');
     assert.equal(event.remote, '198.51.100.1:53');
     assert.match(event.text, /^udp 192\.168\.1\.12:6 to 198\.51\.100\.1:53 was refused: all 240/);
     assert.deepEqual(log.poll(), [], 'each event is told once');
@@ -38,7 +39,23 @@ describe('events', () => {
     const answer = bench.pass4(udp4({ from: '192.168.1.11:5', to: '198.51.100.1:53' }));
     assert.deepEqual([answer[20], answer[21]], [3, 13]);
     assert.equal(bench.dropCount('UdpBlocked'), 1);
-    assert.equal(logOf(bench).poll()[0].kind, 'policy-refused');
+    const [event] = logOf(bench).poll();
+    assert.deepEqual([event.kind, event.reason], ['policy-refused', 'UdpBlocked']);
+  });
+
+  it('name the reason of a refusal as drops do, and none where nothing was refused', () => {
+    const bench = new Bench();
+    const events = new Events(bench.table.parts.arena.events);
+    const told = (kind: number, detail: number): string | undefined => {
+      events.add(kind, 1, 1, 2, 3, 17, detail);
+      return logOf(bench).poll().at(-1)?.reason;
+    };
+    assert.equal(told(Event.SessionRefused, Drop.NoPortLeft), 'NoPortLeft');
+    assert.equal(told(Event.TableFull, Drop.RemoteTableFull), 'RemoteTableFull');
+    assert.equal(told(Event.HostLimited, Drop.HostRateLimit), 'HostRateLimit');
+    assert.equal(told(Event.PolicyRefused, Drop.RefusedByPolicy), 'RefusedByPolicy');
+    assert.equal(told(Event.PeerWithoutPort, 0), undefined);
+    assert.equal(told(Event.PressureChanged, (1 << 8) | 2), undefined);
   });
 
   it('tell of a peer that found no port of its own', () => {
