@@ -5,7 +5,7 @@
  *    0 sequence (written last)   1 tick   2 kind<<24 | suppressed   3 internal address   4 remote address
  *    5 internalPort<<16 | remotePort   6 externalPort<<16 | protocol   7 detail
  *
- * Events are limited, since a flood of refusals must not become a flood of words: 50 a second with a burst of 200. What was left
+ * Events are limited, since a flood of refusals must not become a flood of words: 48 a second with a burst of 200. What was left
  * out is counted in the next event. So that the flood of one host does not hide what happens to another, or to itself for another
  * reason, the first event of a host and reason in each second passes the limit; host and reason share one of 64 slots, which is the
  * most that passes so.
