@@ -40,7 +40,7 @@ export const event: PolicySettings = {
     other: [60, 45, 30, 20],
   },
   unansweredPerRemote: 2,
-  limits: { sessions: 4000, ownedPorts: 4, newPerSecond: 100, newAtOnce: 1000 },
+  limits: { sessions: 4000, ownedPorts: 4, newPerSecond: 100, newAtOnce: 500 },
   reserve: { percent: 5, fewSessions: 64 },
   pressure: { levelsPercent: [50, 70, 85], evict: true },
   quic: { mode: 'pressure', fromLevel: 1, fromUpstream256: 128, except: NO_EXCEPTIONS },

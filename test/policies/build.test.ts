@@ -91,7 +91,7 @@ describe('a policy made of settings', () => {
       ],
     );
     const { sessionsPerHostMax, newPerSecondMax, newBurst, ownedPerHostMax } = profiles[1];
-    assert.deepEqual([sessionsPerHostMax, newPerSecondMax, newBurst], [4000, 100, 1000]);
+    assert.deepEqual([sessionsPerHostMax, newPerSecondMax, newBurst], [4000, 100, 500]);
     assert.equal(ownedPerHostMax, 4);
     assert.equal(profiles[2].sessionsPerHostMax, 0);
     const limits = { ...PRESETS.event.limits, newPerSecond: 0 };

@@ -67,7 +67,7 @@ describe('[policy]', () => {
       ownedPercent: 50,
       evictUnanswered: false,
       unansweredPerRemote: 7,
-      limits: { sessions: 100, ownedPorts: 3, newPerSecond: 0, newAtOnce: 1000 },
+      limits: { sessions: 100, ownedPorts: 3, newPerSecond: 0, newAtOnce: 500 },
       reserve: { percent: 10, fewSessions: 5 },
       pressure: { levelsPercent: [10, 20, 30], evict: false },
       quic: {
