@@ -2,7 +2,8 @@
  * Which requirements of the RFCs a policy keeps, and which it departs from: for `portfold check`, so that whoever saves ports knows what
  * is given up.
  *
- *   RFC 4787 REQ-5       UDP 120 s at least, 300 s recommended; a well-known port may have less (5a): DNS and NTP have it
+ *   RFC 4787 REQ-5       UDP 120 s at least, 300 s recommended; a well-known port may have less (5a): DNS and NTP have it,
+ *                        and a DNS query to another port has it too, which departs
  *   RFC 5382 REQ-5       TCP 7,440 s established, half-closed included (section 5); 240 s while it opens or closes
  *   RFC 7857 section 2   240 s after a reset; the timer of half-open connections may be set lower (2.1)
  *   RFC 5508 REQ-2       ICMP queries 60 s
@@ -31,17 +32,19 @@ interface TimerRequirement {
   timers: readonly TimerName[];
 }
 
-/** RFC 4787 REQ-5a: these are told by their well-known port as well, and may be short. QUIC may speak at any port. */
+/** RFC 4787 REQ-5a: these are told by their well-known port as well, and may be short there. QUIC may speak at any port. */
 const WELL_KNOWN: readonly UdpClassName[] = ['dns', 'ntp'];
+/** NTP is known at its port alone; DNS queries are known by their bytes to any port, where the same timer is held against REQ-5. */
 const UDP_TIMERS: readonly TimerName[] = [
   'unanswered',
-  ...UDP_CLASS_NAMES.filter((name) => !WELL_KNOWN.includes(name)),
+  ...UDP_CLASS_NAMES.filter((name) => name !== 'ntp'),
 ];
+const DNS_ELSEWHERE = ', at other ports than 53';
 
 const TIMER_REQUIREMENTS: readonly TimerRequirement[] = [
   {
     requirement: 'RFC 4787 REQ-5a',
-    wanted: 'any time, for what has a well-known port',
+    wanted: 'any time, at the well-known ports 53 and 123',
     leastSeconds: 0,
     timers: WELL_KNOWN,
   },
@@ -99,8 +102,11 @@ const ROOM_WANTED = 'evict-unanswered = false, unanswered-per-remote = 0, pressu
 export function departures(settings: PolicySettings): Judgement[] {
   return [
     ...(settings.sharing ? [sharingJudgement(settings)] : []),
-    ...timerJudgements(settings, (name) =>
-      requirementsOf(name).find(({ leastSeconds }) => leastOf(settings, name) < leastSeconds),
+    ...timerJudgements(
+      settings,
+      (name) =>
+        requirementsOf(name).find(({ leastSeconds }) => leastOf(settings, name) < leastSeconds),
+      DNS_ELSEWHERE,
     ),
     ...judged(
       ROOM,
@@ -139,13 +145,18 @@ const sharingJudgement = ({ sharing }: PolicySettings): Judgement => ({
   wanted: SHARING_WANTED,
 });
 
+/** @param ofDns what to say behind the time of DNS */
 function timerJudgements(
   { timers }: PolicySettings,
   of: (name: TimerName) => TimerRequirement | undefined,
+  ofDns = '',
 ): Judgement[] {
   return TIMER_REQUIREMENTS.flatMap((row) => {
     const names = row.timers.filter((name) => of(name) === row);
-    const values = names.map((name) => ({ key: `timers.${name}`, value: timerText(timers[name]) }));
+    const values = names.map((name) => ({
+      key: `timers.${name}`,
+      value: timerText(timers[name]) + (name === 'dns' ? ofDns : ''),
+    }));
     return judged(row.requirement, row.wanted, values);
   });
 }

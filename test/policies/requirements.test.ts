@@ -51,8 +51,18 @@ describe('requirements that a policy departs from', () => {
     }
   });
 
-  it('DNS and NTP may be short, by the well-known ports of RFC 4787 REQ-5a', () => {
-    assert.deepEqual(departures(withTimers({ dns: always(2), ntp: always(2) })), []);
+  it('DNS and NTP may be short at the well-known ports of RFC 4787 REQ-5a, DNS nowhere else', () => {
+    assert.deepEqual(departures(withTimers({ ntp: always(2) })), []);
+    const short = withTimers({ dns: [10, 10, 5, 5] });
+    const [departure, ...others] = departures(short);
+    assert.deepEqual(others, []);
+    assert.equal(departure.requirement, 'RFC 4787 REQ-5');
+    assert.deepEqual(departure.values, [
+      { key: 'timers.dns', value: '10 s, under pressure 5 s, at other ports than 53' },
+    ]);
+    const kept = keeps(short).find(({ requirement }) => requirement === 'RFC 4787 REQ-5a');
+    assert.equal(kept?.wanted, 'any time, at the well-known ports 53 and 123');
+    assert.deepEqual(kept?.values[0], { key: 'timers.dns', value: '10 s, under pressure 5 s' });
   });
 
   it('what holds under pressure alone is told too, with both numbers', () => {
@@ -94,6 +104,7 @@ describe('requirements that a policy departs from', () => {
     assert.equal(kept(withTimers({ other: always(120) }), 'timers.other'), 'RFC 4787 REQ-5');
     assert.equal(kept(withTimers({ other: always(119) }), 'timers.other'), undefined);
     assert.equal(kept(PRESETS.home, 'timers.dns'), 'RFC 4787 REQ-5a');
+    assert.equal(kept(PRESETS.rfc, 'timers.dns'), 'RFC 4787 REQ-5c', 'at any port');
     assert.equal(kept(PRESETS.home, 'pressure.evict'), undefined);
     assert.equal(kept(PRESETS.rfc, 'pressure.evict'), 'RFC 6888 REQ-11');
   });
