@@ -19,15 +19,8 @@ import {
   privateDestinations,
   refusedByPolicy,
 } from './why-hosts.ts';
-import {
-  notForwarding,
-  ownedPorts,
-  portsTowards,
-  pressure,
-  queueFull,
-  tables,
-  upstream,
-} from './why-line.ts';
+import { notForwarding, portsTowards, pressure, queueFull, tables, upstream } from './why-line.ts';
+import { ownedPorts } from './why-owned.ts';
 
 type Finder = (facts: WhyFacts) => Finding[];
 
@@ -68,6 +61,6 @@ export function concerning(findings: readonly Finding[], host: string): Finding[
   return findings.filter(
     (one) =>
       one.hosts.some(({ address }) => address === host) ||
-      (everybodys.includes(one.kind) && one.severity !== 'notice'),
+      (everybodys.includes(one.kind) && one.severity !== 'notice' && one.numbers.shareOnly !== 1),
   );
 }

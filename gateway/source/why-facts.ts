@@ -90,6 +90,8 @@ export interface RefusalFacts extends Streak {
     told: number;
     sinceMs: number;
     lastMs: number;
+    /** Ports of a protocol that endpoints of its LAN may own at most; absent where they share ports. */
+    ownedMost?: number;
     destinations: (Omit<DestinationCount, 'sessions'> & { told: number; lastMs: number })[];
   }[];
 }
@@ -109,6 +111,9 @@ export interface FillFacts {
   /** Since when it is nearly full; absent while it is not. */
   highSinceMs?: number;
 }
+
+/** Of policies that differ by LAN, the first of these that holds anywhere. */
+export type QuicMode = 'always' | 'pressure' | 'never';
 
 export type PressureCause = 'sessions' | 'owned-ports' | 'destinations' | 'upstream';
 
@@ -149,8 +154,12 @@ export interface WhyFacts {
   peersWithoutPort?: Streak & { hosts: string[] };
   lostAtTun?: Streak;
   pressure: { level: number; cause?: PressureCause; sinceMs?: number };
-  /** The NAT above; absent where none is configured. */
-  upstream?: FillFacts & { reused: number };
+  /** The NAT above; absent where none is configured. `fullMs`: when its table was last seen full for everybody. */
+  upstream?: FillFacts & { reused: number; fullMs?: number };
+  /** When policies refuse QUIC, and how many packets they have lately since something is short. */
+  quic: { mode: QuicMode; rejected: number };
+  /** Since when hosts have the limits that they have; absent where that is as long as anything is known. */
+  limitsSinceMs?: number;
   /** New sessions by class in the last `recentSeconds`, most first. */
   recentSeconds: number;
   createdByClass: { class: string; sessions: number }[];

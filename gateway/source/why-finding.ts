@@ -11,6 +11,7 @@ import type {
   ClassCount,
   DestinationCount,
   FillFacts,
+  PressureCause,
   RefusalFacts,
   Streak,
   WhyFacts,
@@ -25,6 +26,11 @@ export const NOW_MS = 60_000;
 export const HIGH_SHARE = 0.9;
 /** How full the table of the NAT above is can only be estimated, so that is told sooner. */
 export const UPSTREAM_HIGH_SHARE = 0.75;
+/**
+ * Below this share the table of the NAT above refuses nobody but a host that has met its own share of it (core/table/upstream.ts: from
+ * 93 % on it refuses everybody).
+ */
+export const UPSTREAM_FULL_SHARE = 0.9;
 /** Findings of one kind: more would hide the others. */
 export const ALIKE_MAX = 5;
 /** Hosts, destinations and classes that a finding names. */
@@ -95,3 +101,7 @@ export const refusedHosts = (refusal: RefusalFacts): WhyHost[] =>
 
 export const keyOf = ({ protocol, address, port }: Omit<DestinationCount, 'sessions'>): string =>
   `${protocol} ${address}:${port}`;
+
+/** Pressure comes from there, so it is told who takes it although it is not nearly used up. */
+export const isCause = ({ pressure: { level, cause } }: WhyFacts, what: PressureCause): boolean =>
+  level > 0 && cause === what;

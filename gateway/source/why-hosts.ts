@@ -171,6 +171,7 @@ export function hostLimits(facts: WhyFacts): Finding[] {
           numbers: counts(refusal),
         }),
       ];
+    const { limitsSinceMs = 0 } = facts;
     return limited.map((host) => {
       const known = facts.hosts.find(({ address }) => address === host.address);
       const streak = { ...refusal, sinceMs: host.sinceMs, lastMs: host.lastMs };
@@ -191,6 +192,8 @@ export function hostLimits(facts: WhyFacts): Finding[] {
         numbers: {
           ...(limited.length === 1 ? counts(refusal) : { count: host.told }),
           ...(known ? limitNumbers(known) : {}),
+          // What it met was another limit than it has now.
+          limitsChanged: host.lastMs < limitsSinceMs ? 1 : 0,
         },
       });
     });

@@ -1,13 +1,6 @@
 /** Findings about what all hosts share: the line, its ports, the tables, the NAT above. */
 import type { WhyHost, WhyKind } from '../control/api.ts';
-import type {
-  DestinationCount,
-  FillFacts,
-  OwnedFacts,
-  PressureCause,
-  RefusalFacts,
-  WhyFacts,
-} from './why-facts.ts';
+import type { DestinationCount, FillFacts, RefusalFacts, WhyFacts } from './why-facts.ts';
 import {
   ALIKE_MAX,
   classesOf,
@@ -18,6 +11,7 @@ import {
   finding,
   HIGH_SHARE,
   hostOf,
+  isCause,
   iso,
   keyOf,
   NAMED_MAX,
@@ -27,8 +21,13 @@ import {
   severityOf,
   sinceHigh,
   times,
+  UPSTREAM_FULL_SHARE,
   UPSTREAM_HIGH_SHARE,
 } from './why-finding.ts';
+import { foundNoneToOwn } from './why-owned.ts';
+
+/** A refusal that followed on a full table so closely may have been for that: the fill is looked at every five seconds. */
+const UPSTREAM_FULL_MS = 10_000;
 
 export function notForwarding({ degraded }: WhyFacts): Finding[] {
   if (degraded === undefined) return [];
@@ -53,7 +52,7 @@ export function queueFull(facts: WhyFacts): Finding[] {
 /** Every port is taken towards one remote endpoint, or nearly. Those that refuse nothing yet are one finding together. */
 export function portsTowards(facts: WhyFacts): Finding[] {
   const refusal = refusalOf(facts, 'NoPortLeft');
-  const refused = refusedPlaces(refusal).filter(({ place }) => !isSpent(facts, place));
+  const refused = refusedPlaces(facts, refusal).filter(({ place }) => !isSpent(facts, place));
   const findings = refused
     .sort((a, b) => b.lastMs - a.lastMs || b.told - a.told)
     .slice(0, ALIKE_MAX)
@@ -84,10 +83,11 @@ export function portsTowards(facts: WhyFacts): Finding[] {
 }
 
 /** Destinations towards which no port was left, by what events told. */
-function refusedPlaces(refusal: RefusalFacts | undefined): Refused[] {
+function refusedPlaces(facts: WhyFacts, refusal: RefusalFacts | undefined): Refused[] {
   const places = new Map<string, Refused>();
   for (const host of refusal?.hosts ?? [])
     for (const place of host.destinations) {
+      if (foundNoneToOwn(facts, host, place)) continue;
       const known = places.get(keyOf(place)) ?? { place, told: 0, lastMs: 0, hosts: [] };
       known.told += place.told;
       known.lastMs = Math.max(known.lastMs, place.lastMs);
@@ -140,41 +140,6 @@ function isSpent(facts: WhyFacts, place: Refused['place']): boolean {
   const sessions = facts.remotes.find((one) => keyOf(one) === keyOf(place))?.sessions ?? 0;
   return owned >= HIGH_SHARE * facts.portCount && sessions < HIGH_SHARE * facts.portCount;
 }
-
-/** Ports that have an owner are gone for everybody else. */
-export function ownedPorts(facts: WhyFacts): Finding[] {
-  // Under pressure for them those that are owned most are told, however few that are.
-  const fullest = isCause(facts, 'owned-ports')
-    ? Math.max(...facts.owned.map(({ owned }) => owned))
-    : Number.POSITIVE_INFINITY;
-  return facts.owned
-    .filter(({ owned, most }) => owned > 0 && (owned >= HIGH_SHARE * most || owned >= fullest))
-    .map((owned) => {
-      const isHigh = owned.owned >= HIGH_SHARE * owned.most;
-      const isSpent = owned.owned >= HIGH_SHARE * facts.portCount;
-      const refusal = isSpent ? refusalOf(facts, 'NoPortLeft') : undefined;
-      const trouble = isHigh ? (facts.peersWithoutPort ?? refusal) : undefined;
-      const otherwise = isHigh ? 'tight' : 'notice';
-      return finding('owned-ports', trouble ? severityOf(trouble, facts, otherwise) : otherwise, {
-        ...(trouble ? times(trouble, facts) : {}),
-        hosts: ownersOf(owned),
-        classes: owned.classes
-          .slice(0, NAMED_MAX)
-          .map((one) => ({ class: one.class, count: one.owned })),
-        destinations: [],
-        numbers: {
-          owned: owned.owned,
-          most: owned.most,
-          ports: facts.portCount,
-          ...(trouble ? counts(trouble) : {}),
-        },
-        reason: owned.protocol,
-      });
-    });
-}
-
-const ownersOf = ({ hosts }: OwnedFacts): WhyHost[] =>
-  hosts.slice(0, NAMED_MAX).map(({ address, owned }) => ({ address, ports: owned }));
 
 /** Tables that are full, or nearly. */
 export function tables(facts: WhyFacts): Finding[] {
@@ -237,13 +202,13 @@ export function upstream(facts: WhyFacts): Finding[] {
   const isHigh = above.used >= UPSTREAM_HIGH_SHARE * above.capacity;
   if (!isHigh && refusal === undefined && !isCause(facts, 'upstream')) return [];
   const otherwise = isHigh ? 'tight' : 'notice';
-  const makers = facts.hosts.toSorted((a, b) => b.createdRecently - a.createdRecently);
+  const isShare = refusal !== undefined && metShare(refusal, above);
+  // From there on those that met their share are so many that it is the table that is short.
+  const isShareOnly = isShare && !isHigh;
   return [
     finding('upstream', refusal ? severityOf(refusal, facts, otherwise) : otherwise, {
       ...(refusal ? times(refusal, facts) : sinceHigh(above)),
-      hosts: makers
-        .slice(0, NAMED_MAX)
-        .map(({ address, createdRecently }) => ({ address, sessions: createdRecently })),
+      hosts: isShareOnly ? limitedAbove(facts, refusal) : makers(facts, refusal),
       destinations: facts.remotes.slice(0, NAMED_MAX).map(destinationOf),
       classes: facts.createdByClass
         .slice(0, NAMED_MAX)
@@ -254,16 +219,40 @@ export function upstream(facts: WhyFacts): Finding[] {
         reused: above.reused,
         ours: facts.sessions.used,
         recentSeconds: facts.recentSeconds,
-        quicRejected: refusalOf(facts, 'QuicRejected')?.count ?? 0,
+        quicRejected: facts.quic.rejected,
+        quicAllowed: facts.quic.mode === 'never' ? 1 : 0,
+        shareMet: isShare ? 1 : 0,
+        shareOnly: isShareOnly ? 1 : 0,
         ...(refusal ? counts(refusal) : {}),
       },
     }),
   ];
 }
 
-/** Pressure comes from there, so it is told who takes it although it is not nearly used up. */
-const isCause = ({ pressure: { level, cause } }: WhyFacts, what: PressureCause): boolean =>
-  level > 0 && cause === what;
+/** Refused were only hosts that held as many entries above as were left: the table was not full at the last refusal. */
+const metShare = (refusal: RefusalFacts, above: NonNullable<WhyFacts['upstream']>): boolean =>
+  above.used < UPSTREAM_FULL_SHARE * above.capacity &&
+  (above.fullMs === undefined || above.fullMs < refusal.lastMs - UPSTREAM_FULL_MS);
+
+/** Hosts that met their share, and the sessions that they hold. */
+const limitedAbove = ({ hosts }: WhyFacts, refusal: RefusalFacts): WhyHost[] =>
+  refusedHosts(refusal).map((host) => {
+    const known = hosts.find(({ address }) => address === host.address);
+    return known === undefined ? host : { ...host, sessions: known.sessions };
+  });
+
+/** Who has made most lately, then who was refused: often not the same. */
+function makers({ hosts }: WhyFacts, refusal: RefusalFacts | undefined): WhyHost[] {
+  const most = hosts
+    .toSorted((a, b) => b.createdRecently - a.createdRecently)
+    .slice(0, NAMED_MAX)
+    .map(({ address, createdRecently }) => ({ address, sessions: createdRecently }));
+  const refused = refusal === undefined ? [] : refusedHosts(refusal);
+  return [
+    ...most.map((host) => ({ ...refused.find((one) => one.address === host.address), ...host })),
+    ...refused.filter(({ address }) => !most.some((one) => one.address === address)),
+  ];
+}
 
 export function pressure(facts: WhyFacts): Finding[] {
   const { level, cause, sinceMs } = facts.pressure;

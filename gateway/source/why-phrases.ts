@@ -37,6 +37,13 @@ export const address = (host: WhyHost): string => host.address;
 export const withSessions = (host: WhyHost): string =>
   host.sessions === undefined ? host.address : `${host.address} (${number(host.sessions)})`;
 
+/** The three of them to whom most was refused. */
+export const refusedMost = (hosts: readonly WhyHost[]): WhyHost[] =>
+  hosts
+    .filter(({ refused = 0 }) => refused > 0)
+    .toSorted((a, b) => (b.refused ?? 0) - (a.refused ?? 0))
+    .slice(0, 3);
+
 const CLASS_NAMES: Record<string, string> = {
   other: 'other UDP',
   tcp: 'TCP',

@@ -16,19 +16,17 @@ import {
   howMany,
   lead,
   list,
-  minutes,
   number,
   place,
   plural,
-  quicShare,
-  share,
-  sharesOf,
+  refusedMost,
   times,
   when,
   withCount,
   withSessions,
 } from './why-phrases.ts';
 import { silentWords } from './why-words-dead.ts';
+import { upstreamWords } from './why-words-upstream.ts';
 
 export interface Words {
   title: string;
@@ -112,24 +110,32 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
   },
 
   'owned-ports': (one, clock) => ({
-    title: `${one.reason} ports that peers own`,
+    title: `${one.reason} ports that ${one.numbers.unshared === 1 ? 'endpoints' : 'peers'} own`,
     text:
       `${number(one.numbers.owned)} of the ${number(one.numbers.most)} ${one.reason} ports that may have an owner have one, and ` +
       'what one endpoint owns is gone for all others.' +
       lead(
         ' Most are owned by ',
-        one.hosts.map((host) => `${host.address} (${number(host.ports ?? 0)})`),
+        one.hosts
+          .filter(({ ports }) => ports !== undefined)
+          .map((host) => `${host.address} (${number(host.ports ?? 0)})`),
       ) +
       lead(
         ' They are for ',
         one.classes.map(({ class: name, count }) => `${className(name)} (${number(count)})`),
       ) +
-      (one.numbers.count === undefined
-        ? ''
-        : ` ${capital(howMany(one, clock, 'endpoint', 'left without'))}.`),
+      (one.numbers.unshared === 1
+        ? ` Where a LAN does not share ports, whoever finds none is refused: ${howMany(one, clock, 'new session', 'refused')}` +
+          `${lead(', most of ', refusedMost(one.hosts).map(address), '')}.`
+        : one.numbers.count === undefined
+          ? ''
+          : ` ${capital(howMany(one, clock, 'endpoint', 'left without'))}.`),
     advice:
-      `\`portfold ports ${one.reason} role=owned\` lists them. A lower \`owned-ports\` limit per host leaves some for the others; ` +
-      'with the preset `rfc` every endpoint owns its port, with `home` only calls, games and the like do.',
+      `\`portfold ports ${one.reason} role=owned\` lists them. A lower \`owned-ports\` limit per host leaves some for the others` +
+      (one.numbers.unshared === 1
+        ? `${one.numbers.most < one.numbers.ports ? ', a higher `owned-percent` lets more have one' : ''}; with \`sharing = true\` only ` +
+          'calls, games and the like own a port.'
+        : '; with the preset `rfc` every endpoint owns its port, with `home` only calls, games and the like do.'),
   }),
 
   'peers-without-port': (one, clock) => ({
@@ -168,27 +174,7 @@ const WORDS: Record<WhyKind, (finding: Finding, clock: Clock) => Words> = {
       'See `portfold hosts --sort -sessions`; a limit of sessions per host, or a larger `capacity`, helps.',
   }),
 
-  upstream: (one, clock) => ({
-    title: 'the table of the NAT above',
-    text:
-      `The NAT above this gateway has room for ${number(one.numbers.capacity)} entries, and ${number(one.numbers.used)} ` +
-      `(${share(one.numbers.used, one.numbers.capacity)}) must be in use by what was sent${when(one, clock)}; ` +
-      `${number(one.numbers.ours)} sessions live here, the others have ended here and linger there.` +
-      lead(
-        ` In the last ${minutes(one.numbers.recentSeconds)} most were made for `,
-        sharesOf(one.classes),
-        `${lead(' by ', one.hosts.map(withSessions), '')}.`,
-      ) +
-      lead(' What lives here goes to ', one.destinations.slice(0, 3).map(place), ' most.') +
-      (one.numbers.count === undefined
-        ? ''
-        : ` ${capital(howMany(one, clock, 'new session', 'refused'))}.`) +
-      (one.numbers.reused > 0
-        ? ` ${number(one.numbers.reused)} sessions took an entry that was there already.`
-        : ''),
-    advice: adviceUpstream(one),
-  }),
-
+  upstream: (one, clock) => upstreamWords(one, clock),
   'host-limit': (one, clock) => limitWords(one, clock),
   'dead-destination': (one, clock) => silentWords(one, clock),
 
@@ -283,20 +269,6 @@ function adviceTowards(one: Finding, holders: readonly WhyHost[], sessions: numb
   return 'Many hosts use one service: more ports help, that is a second address; or fewer sessions that stay open there.';
 }
 
-function adviceUpstream({ classes, numbers }: Finding): string {
-  if (numbers.quicRejected > 0)
-    return (
-      `QUIC is rejected for it (${plural(numbers.quicRejected, 'packet')} lately), and browsers take TCP at once. Else fewer new sessions ` +
-      'help: `portfold hosts --sort -created` shows who opens most.'
-    );
-  if (quicShare(classes) >= QUIC_SHARE_MIN)
-    return 'Much of it is QUIC, which pages do not need: with `quic = "pressure"` or `"reject"` in `[policy]` browsers take TCP at once.';
-  return 'Fewer new sessions are what helps: see `portfold hosts --sort -created` for who opens most.';
-}
-
-/** From this share on it is worth rejecting. */
-const QUIC_SHARE_MIN = 0.2;
-
 function tableWords(one: Finding, clock: Clock, title: string, what: string): Words {
   const { used, capacity, count } = one.numbers;
   const [first] = one.hosts;
@@ -318,21 +290,37 @@ function tableWords(one: Finding, clock: Clock, title: string, what: string): Wo
 
 function limitWords(one: Finding, clock: Clock): Words {
   const who = one.hosts[0]?.address ?? 'a host';
-  const { newPerSecondMax, sessionsMax, sessionsPeak, ownedMax, sessions } = one.numbers;
-  let limit = 'has met what a single host may have';
-  if (one.reason === 'HostRateLimit')
-    limit = `begins more new sessions${newPerSecondMax > 0 ? ` than the ${number(newPerSecondMax)} a second` : ''} that a host may`;
-  else if (sessionsMax > 0 && sessionsPeak >= sessionsMax)
-    limit = `has met the limit of ${number(sessionsMax)} sessions that a host may have, and holds ${number(sessions)} now`;
-  else if (ownedMax > 0)
-    limit = `has met the limit of ${number(ownedMax)} ports that a host may own`;
   return {
     title: `the limit of ${who}`,
     text:
-      `${capital(who)} ${limit}: ${howMany(one, clock, 'packet', 'refused')}` +
+      `${capital(who)} ${limitMet(one)}: ${howMany(one, clock, 'packet', 'refused')}` +
       `${lead(', most to ', one.destinations.slice(0, 3).map(place), '')}. Other hosts are not affected.`,
     advice: `\`portfold why --host ${who}\` shows what it does. If that is meant so, raise the \`limits\` in \`[policy]\`, or of its LAN.`,
   };
+}
+
+/** Which limit, and how much that is; of a refusal under limits that have changed since, what it is now. */
+function limitMet({ reason, numbers, until }: Finding): string {
+  const { newPerSecondMax = 0, sessionsMax = 0, sessionsPeak, ownedMax = 0, sessions } = numbers;
+  const isChanged = numbers.limitsChanged === 1;
+  if (reason === 'HostRateLimit') {
+    if (isChanged)
+      return (
+        'began more new sessions than a host might then ' +
+        `(${newPerSecondMax > 0 ? `now ${number(newPerSecondMax)} a second` : 'now as many as it likes'})`
+      );
+    const most = newPerSecondMax > 0 ? `the ${number(newPerSecondMax)} a second that ` : '';
+    return `${until === undefined ? 'begins' : 'began'} more new sessions than ${most}a host may`;
+  }
+  if (isChanged)
+    return (
+      'had met what a single host might have then ' +
+      `(now ${sessionsMax > 0 ? plural(sessionsMax, 'session') : 'as many sessions as it likes'})`
+    );
+  if (sessionsMax > 0 && sessionsPeak >= sessionsMax)
+    return `has met the limit of ${number(sessionsMax)} sessions that a host may have, and holds ${number(sessions)} now`;
+  if (ownedMax > 0) return `has met the limit of ${number(ownedMax)} ports that a host may own`;
+  return 'has met what a single host may have';
 }
 
 /** A host in a few sentences. */

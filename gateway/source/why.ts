@@ -9,9 +9,10 @@
  * All of it runs in the control thread, and the packet path pays nothing. Questions that come while one is answered get that answer.
  */
 import { type Arena, HOST_WORDS } from '../../core/table/arena.ts';
-import { COUNTER_PRESSURE_CAUSE, Counter } from '../../core/table/counters.ts';
+import { COUNTER_DROPS, COUNTER_PRESSURE_CAUSE, Counter } from '../../core/table/counters.ts';
 import { Event } from '../../core/table/events.ts';
-import { DROP_MEANING } from '../../core/verdict.ts';
+import { DROP_MEANING, Drop } from '../../core/verdict.ts';
+import { parseIpv4 } from '../../core/wire/ipv4.ts';
 import type { WhyAnswer, WhyHostReport } from '../control/api.ts';
 import { formatAddress } from '../control/text.ts';
 import type { ArenaSource } from './arena-source.ts';
@@ -22,14 +23,23 @@ import {
   type FillFacts,
   type HostFacts,
   PRESSURE_CAUSES,
+  type RefusalFacts,
   type SilentFacts,
   type WhyFacts,
 } from './why-facts.ts';
-import { HIGH_SHARE, hostOf, NAMED_MAX, UPSTREAM_HIGH_SHARE } from './why-finding.ts';
+import {
+  HIGH_SHARE,
+  hostOf,
+  NAMED_MAX,
+  UPSTREAM_FULL_SHARE,
+  UPSTREAM_HIGH_SHARE,
+} from './why-finding.ts';
 import { SAMPLE_MILLISECONDS, STREAK_QUIET_MS, WhyHistory } from './why-history.ts';
 import { type Clock, localClock } from './why-phrases.ts';
+import { PolicyWatch } from './why-policy.ts';
 import { RefusalTally } from './why-refusals.ts';
 import { findSilence } from './why-silence.ts';
+import { ownedMost, refusedOwner } from './why-unshared.ts';
 import { hostWords, summaryOf, wordsFor } from './why-words.ts';
 
 /** What may change while the gateway runs. */
@@ -61,10 +71,13 @@ export class Why {
   private readonly clock: () => number;
   private readonly history: WhyHistory;
   private readonly tally = new RefusalTally();
+  private readonly policy: PolicyWatch;
   private readonly silent = new Map<string, { sinceMs: number; lastMs: number }>();
   private readonly startedMs: number;
   private silenceMs = 0;
   private gaveWayBefore = 0;
+  /** When the table of the NAT above was last seen full for everybody. */
+  private upstreamFullMs: number | undefined;
   /** When pressure began, as an event told. */
   private pressureSinceMs: number | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -75,6 +88,7 @@ export class Why {
     this.clock = options.clock ?? Date.now;
     this.startedMs = this.clock();
     this.history = new WhyHistory(options.arena, options.lostAtTun, this.startedMs);
+    this.policy = new PolicyWatch(options.view().source.policy);
     this.gaveWayBefore = this.count(Counter.UnansweredGaveWay);
   }
 
@@ -90,21 +104,26 @@ export class Why {
     clearInterval(this.timer);
   }
 
-  /** Takes note of an event. */
-  hear(event: RawEvent): void {
+  /** Takes note of an event. Why a session was refused, if an event alone would say something else. */
+  hear(event: RawEvent): string | undefined {
     const { kind, timeMs, internalAddress, remoteAddress, remotePort, protocol, detail } = event;
     if (kind === Event.PressureChanged) {
       this.pressureSinceMs = detail >> 8 === 0 ? undefined : (this.pressureSinceMs ?? timeMs);
-      return;
+      return undefined;
     }
     const reason = kind === Event.PeerWithoutPort ? PEERS : detail;
     this.tally.note(reason, timeMs, internalAddress, remoteAddress, remotePort, protocol);
+    if (kind !== Event.SessionRefused) return undefined;
+    const { arena, portCount } = this.options;
+    const profile = this.options.view().source.limitsOf(internalAddress);
+    return refusedOwner(arena, portCount, profile, protocol);
   }
 
   /** What is done every five seconds. */
   async sample(): Promise<void> {
     const now = this.clock();
     this.history.sample(now);
+    this.lookAtPolicy(now);
     this.fills(now);
     this.pressureNow(now);
     const gaveWay = this.count(Counter.UnansweredGaveWay);
@@ -130,6 +149,7 @@ export class Why {
   private async make(host: number | undefined): Promise<WhyAnswer> {
     const now = this.clock();
     this.history.sample(now);
+    this.lookAtPolicy(now);
     const facts = this.factsOf(await this.census(host, now), host, now);
     const clock = localClock(new Date(now));
     const all = analyse(facts);
@@ -162,7 +182,6 @@ export class Why {
     const { source } = this.options.view();
     const wanted = this.tally.addresses(now);
     if (host !== undefined) wanted.add(host);
-    const shares = source.policy.profiles.map((profile) => profile.ownedShare256);
     return takeCensus({
       arena,
       portCount,
@@ -172,12 +191,16 @@ export class Why {
         this.history.createdRecently(record, address, created),
       lanName: (address) => source.lanName(address),
       limitsOf: (address) => limitsOf(source, address),
-      ownedMost: (portCount * Math.max(...shares)) >> 8,
+      ownedMost: Math.max(
+        ...source.policy.profiles.map((profile) => ownedMost(profile, portCount)),
+      ),
     });
   }
 
   private factsOf(census: Census, host: number | undefined, now: number): WhyFacts {
-    const { history, tally } = this;
+    const { history, tally, policy } = this;
+    const quicRejected = history.refusals(Drop.QuicRejected)?.count ?? 0;
+    const quicNew = this.count(COUNTER_DROPS + Drop.QuicRejected) - policy.quicBase;
     const { degraded } = this.options.view();
     const peers = history.peersWithoutPort;
     const asked = host === undefined ? undefined : formatAddress(host);
@@ -193,12 +216,17 @@ export class Why {
       silent: this.remember(census.silent, now),
       refusals: DROP_MEANING.flatMap(([reason], index) => {
         const streak = history.refusals(index);
-        return streak === undefined ? [] : [{ reason, ...streak, hosts: tally.hosts(index, now) }];
+        return streak === undefined ? [] : [{ reason, ...streak, hosts: this.refused(index, now) }];
       }),
       pressure: this.pressureNow(now),
       recentSeconds: history.recentSeconds(now),
       createdByClass: history.createdByClass(),
+      quic: {
+        mode: policy.quic,
+        rejected: policy.quic === 'pressure' ? Math.min(quicRejected, quicNew) : 0,
+      },
     };
+    if (policy.limitsSinceMs !== undefined) facts.limitsSinceMs = policy.limitsSinceMs;
     const known = census.hosts.find(({ address }) => address === asked);
     if (known !== undefined) facts.host = known;
     if (degraded !== undefined) facts.degraded = degraded;
@@ -213,6 +241,23 @@ export class Why {
     return facts;
   }
 
+  private lookAtPolicy(now: number): void {
+    const { policy } = this.options.view().source;
+    this.policy.look(policy, now, this.count(COUNTER_DROPS + Drop.QuicRejected));
+  }
+
+  /** Whose packets were refused; with what their LAN may own, where it does not share ports. */
+  private refused(reason: number, now: number): RefusalFacts['hosts'] {
+    const hosts = this.tally.hosts(reason, now);
+    if (reason !== Drop.NoPortLeft) return hosts;
+    const { source } = this.options.view();
+    return hosts.map((host) => {
+      const profile = source.limitsOf(parseIpv4(host.address));
+      if (profile.sharing) return host;
+      return { ...host, ownedMost: ownedMost(profile, this.options.portCount) };
+    });
+  }
+
   /** How full the tables are; asked at each sample as well, so that it is known since when. */
   private fills(
     now: number,
@@ -225,6 +270,9 @@ export class Why {
     };
     const upstreamCapacity = this.count(Counter.UpstreamCapacity);
     const entries = this.count(Counter.UpstreamEntries);
+    if (upstreamCapacity > 0 && entries >= UPSTREAM_FULL_SHARE * upstreamCapacity)
+      this.upstreamFullMs = now;
+    const fullMs = this.upstreamFullMs;
     return {
       sessions: fill('sessions', this.count(Counter.SessionsNow), capacity, HIGH_SHARE),
       remotesTable: fill('remotes', this.count(Counter.RemotesNow), capacity, HIGH_SHARE),
@@ -239,6 +287,7 @@ export class Why {
             upstream: {
               ...fill('upstream', entries, upstreamCapacity, UPSTREAM_HIGH_SHARE),
               reused: this.count(Counter.UpstreamReused),
+              ...(fullMs === undefined ? {} : { fullMs }),
             },
           }
         : {}),

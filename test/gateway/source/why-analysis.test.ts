@@ -40,6 +40,7 @@ function facts(some: Partial<WhyFacts> = {}): WhyFacts {
     pressure: { level: 0 },
     recentSeconds: 600,
     createdByClass: [{ class: 'quic', sessions: 300 }],
+    quic: { mode: 'never', rejected: 0 },
     ...some,
   };
 }
@@ -220,6 +221,19 @@ describe('why: findings', () => {
       const found = kinds({ owned: [all], refusals: [refused] });
       assert.deepEqual(found, ['owned-ports']);
     });
+
+    it('are not what was short where a host may not share them, also when owned ports are back', () => {
+      const must = { ...refused, hosts: [{ ...refused.hosts[0], ownedMost: 60 }] };
+      const over = { ...must, lastMs: minutesAgo(2) };
+      over.hosts[0].destinations[0].lastMs = over.lastMs;
+      const one = only({ owned: [{ ...owned('udp', 20) }], refusals: [over] }, 'owned-ports');
+      assert.equal(one.severity, 'notice');
+      assert.equal(one.title, 'udp ports that endpoints own');
+      assert.match(one.text, /^20 of the 60 udp ports .* refused from 14:02 to 14:28, most of /);
+      // Others hold all ports towards that destination: then it is that.
+      over.hosts[0].destinations[0].lastMs = NOW;
+      assert.deepEqual(kinds({ remotes: [full], refusals: [must] }), ['ports-towards']);
+    });
   });
 
   it('name who owns the ports from nine tenths of what may be owned', () => {
@@ -323,8 +337,55 @@ describe('why: findings', () => {
       wordsFor({ ...one, numbers: { ...one.numbers, quicRejected: 9 } }, clock).advice,
       /^QUIC is rejected for it \(9 packets/,
     );
-    const refused = refusal('UpstreamFull', BOB, '198.51.100.9', 443, streak(3, 3));
-    assert.equal(only({ upstream: above, refusals: [refused] }, 'upstream').severity, 'short');
+    const busy = {
+      sessions: { used: 1_200, capacity: 30_000 },
+      upstream: { ...above, used: 19_000 },
+    };
+    assert.match(only(busy, 'upstream').text, /1,200 sessions live here, the others have ended/);
+    const living = { ...busy, sessions: { used: 19_000, capacity: 30_000 } };
+    assert.match(only(living, 'upstream').text, /all of them are of sessions that live here\./);
+  });
+
+  describe('the share of a host in the table of the NAT above', () => {
+    const above = { used: 9_300, capacity: 20_000, reused: 0 };
+    const refused = refusal('UpstreamFull', BOB, '198.51.100.9', 443, streak(30, 3));
+
+    it('is what is short while the table is not', () => {
+      const one = only({ upstream: above, refusals: [refused] }, 'upstream');
+      assert.equal(one.severity, 'short');
+      assert.equal(one.title, 'the share of 192.168.1.12 in the table of the NAT above');
+      // Whose the entries are that linger there is not known.
+      assert.match(
+        one.text,
+        /192\.168\.1\.12 holds no fewer than are left for all, .*: 3 new sessions were refused in the last minute, 30 since 14:02\./,
+      );
+      assert.deepEqual(
+        concerning([one], ALICE).map(({ kind }) => kind),
+        [],
+      );
+    });
+
+    it('was met: until when', () => {
+      const past = refusal('UpstreamFull', BOB, '198.51.100.9', 443, streak(8, 0, minutesAgo(2)));
+      const one = only({ upstream: above, refusals: [past] }, 'upstream');
+      assert.equal(one.severity, 'notice');
+      assert.match(one.text, /held no fewer than were left .* refused from 14:02 to 14:28\./);
+    });
+
+    it('is told with the table where that is nearly used up, and not at all where it was full', () => {
+      const high = only({ upstream: { ...above, used: 15_000 }, refusals: [refused] }, 'upstream');
+      assert.equal(high.title, 'the table of the NAT above');
+      assert.match(high.text, /in the last minute, 30 since 14:02, most of 192\.168\.1\.12\./);
+      assert.match(high.text, /So far only such hosts are refused .*; the others go on\.$/);
+      for (const full of [
+        { ...above, used: 18_000 },
+        { ...above, fullMs: NOW - 5_000 },
+      ]) {
+        const one = only({ upstream: full, refusals: [refused] }, 'upstream');
+        assert.equal(one.title, 'the table of the NAT above');
+        assert.match(one.text, /most of 192\.168\.1\.12\.$/);
+      }
+    });
   });
 
   describe('dead destinations', () => {
@@ -473,6 +534,21 @@ describe('why: findings', () => {
     assert.match(
       only({ hosts: limited, refusals: [most] }, 'host-limit').text,
       /^192\.168\.1\.12 has met the limit of 4,000 sessions that a host may have, and holds 4,000 now:/,
+    );
+  });
+
+  it('name a limit without a number where none is known', () => {
+    const rate = refusal('HostRateLimit', BOB, '198.51.100.9', 443, streak(90, 9));
+    const text = (some: Partial<WhyFacts>): string =>
+      only({ refusals: [rate], ...some }, 'host-limit').text;
+    assert.match(text({}), /^192\.168\.1\.12 begins more new sessions than a host may: 9 packets/);
+    assert.match(
+      text({ hosts: [] }),
+      /^192\.168\.1\.12 begins more new sessions than a host may: 9/,
+    );
+    assert.match(
+      text({ limitsSinceMs: NOW }),
+      /^192\.168\.1\.12 began more new sessions than a host might then \(now as many as it likes\)/,
     );
   });
 

@@ -38,7 +38,7 @@ interface HouseOptions {
 /** A gateway without threads: its clock goes when the test says so. */
 class House {
   readonly bench: Bench;
-  readonly source: ArenaSource;
+  source: ArenaSource;
   readonly why: Why;
   private readonly log: EventLog;
   private readonly began: number;
@@ -47,9 +47,8 @@ class House {
   constructor({ policy = presetPolicy('home'), ports = 240, capacity }: HouseOptions = {}) {
     this.bench = new Bench({ policy, ports: mapePorts().slice(0, ports), capacity });
     this.began = this.bench.now;
-    const { arena, ports: set } = this.bench.table.parts;
-    const external = parseIpv4(EXTERNAL);
-    this.source = new ArenaSource(arena, set.set, policy, external, LANS, ['home', 'lab']);
+    const { arena } = this.bench.table.parts;
+    this.source = this.sourceOf(policy);
     this.why = new Why({
       arena,
       portCount: ports,
@@ -59,6 +58,22 @@ class House {
     });
     this.log = new EventLog(arena, ports, EPOCH);
     this.log.onEvent = (event) => this.why.hear(event);
+  }
+
+  private sourceOf(policy: Policy): ArenaSource {
+    const { arena, ports } = this.bench.table.parts;
+    return new ArenaSource(arena, ports.set, policy, parseIpv4(EXTERNAL), LANS, ['home', 'lab']);
+  }
+
+  /** Puts another policy in force, as a reload does. */
+  reload(policy: Policy): void {
+    this.bench.table.setPolicy(policy);
+    this.source = this.sourceOf(policy);
+  }
+
+  /** What events say that are new. */
+  told(): string[] {
+    return this.log.poll().map(({ text }) => text);
   }
 
   get wall(): number {
@@ -298,6 +313,138 @@ describe('why', () => {
         assert.equal(find(answer, 'pressure').reason, 'upstream');
       }
     });
+
+  describe('where one host holds its share of the table of the NAT above', () => {
+    const policyWith = (mode: 'reject' | 'pressure'): Policy =>
+      presetPolicy('home', {
+        upstream: { entries: 256, udpSeconds: 900, tcpSeconds: 900, icmpSeconds: 60 },
+        quic: { ...PRESETS.home.quic, mode },
+      });
+    const greedy = (house: House): number => {
+      for (let i = 0; i < 300; i++)
+        house.send(`192.168.1.30:${3_000 + i}`, `198.51.100.${i % 200}:5000`);
+      return 300 - house.bench.dropCount('UpstreamFull');
+    };
+
+    it('names it, how much it holds, and that the others go on', async () => {
+      const house = new House({ policy: policyWith('pressure') });
+      const made = greedy(house);
+      house.talk('192.168.1.20:2000', '198.51.100.7:443');
+      await house.pass(5);
+      const answer = await house.why.answer();
+      const one = find(answer, 'upstream');
+      assert.equal(one.title, 'the share of 192.168.1.30 in the table of the NAT above');
+      assert.equal(one.severity, 'short');
+      assert.deepEqual(
+        one.hosts.map(({ address, sessions }) => [address, sessions]),
+        [['192.168.1.30', made]],
+      );
+      assert.match(
+        one.text,
+        new RegExp(
+          `\\(47 %\\) must be in use by what was sent\\. 192\\.168\\.1\\.30 holds ${made} of them, no fewer than are left for ` +
+            `all, and such a host opens no new ones: ${300 - made} new sessions were refused.*Other hosts are not affected\\.$`,
+        ),
+      );
+      assert.doesNotMatch(one.text, /linger/);
+      assert.match(one.advice, /^`portfold why --host 192\.168\.1\.30`/);
+
+      const other = await house.why.answer(parseIpv4('192.168.1.20'));
+      assert.ok(!kindsOf(other).includes('upstream'), 'it has nothing to do with that');
+      const itself = await house.why.answer(parseIpv4('192.168.1.30'));
+      assert.ok(kindsOf(itself).includes('upstream'));
+    });
+
+    it('is the table again where it was full when that host was refused', async () => {
+      const house = new House({ policy: policyWith('pressure') });
+      for (let i = 0; i < 250; i++) house.send(`10.0.1.${i}:3000`, `198.51.100.${i % 200}:5000`);
+      await house.pass(5);
+      assert.equal(find(await house.why.answer(), 'upstream').title, 'the table of the NAT above');
+    });
+  });
+
+  it('lays QUIC to the NAT above only since the policy refuses it for that', async () => {
+    const upstream = { entries: 256, udpSeconds: 900, tcpSeconds: 900, icmpSeconds: 60 };
+    const policyWith = (mode: 'reject' | 'pressure'): Policy =>
+      presetPolicy('home', { upstream, quic: { ...PRESETS.home.quic, mode } });
+    const house = new House({ policy: policyWith('reject') });
+    const quic = (port: number) =>
+      house.send(`192.168.1.30:${port}`, '198.51.100.7:443', quicInitial());
+    for (let i = 0; i < 2; i++) quic(2_000 + i);
+    assert.equal(house.bench.dropCount('QuicRejected'), 2);
+    for (let i = 0; i < 250; i++) house.send(`10.0.1.${i}:3000`, `198.51.100.${i % 200}:5000`);
+    await house.pass(5);
+    const before = find(await house.why.answer(), 'upstream');
+    assert.match(before.advice, /^Fewer new sessions/);
+
+    house.reload(policyWith('pressure'));
+    await house.pass(5);
+    const after = find(await house.why.answer(), 'upstream');
+    assert.match(after.advice, /^Fewer new sessions/);
+    assert.equal(after.numbers.quicRejected, 0);
+    quic(2_002);
+    const answer = await house.why.answer();
+    assert.match(find(answer, 'upstream').advice, /^QUIC is rejected for it \(1 packet lately\)/);
+  });
+
+  it('tells a limit that was met before a reload by what it is now', async () => {
+    const withLimits = (newPerSecond: number): Policy =>
+      presetPolicy('home', { limits: { ...PRESETS.home.limits, newPerSecond, newAtOnce: 1 } });
+    const house = new House({ policy: withLimits(1) });
+    const flood = (): void => {
+      for (let i = 0; i < 10; i++) house.send(`192.168.1.30:${2_000 + i}`, '198.51.100.7:5000');
+    };
+    flood();
+    await house.pass(5);
+    const limit = async (): Promise<string> => find(await house.why.answer(), 'host-limit').text;
+    assert.match(
+      await limit(),
+      /^192\.168\.1\.30 begins more new sessions than the 1 a second that/,
+    );
+
+    house.reload(withLimits(2_000));
+    assert.match(
+      await limit(),
+      /^192\.168\.1\.30 began more new sessions than a host might then \(now 2,000 a second\): 9 packets/,
+    );
+    house.reload(withLimits(0));
+    assert.match(await limit(), /than a host might then \(now as many as it likes\): 9 packets/);
+    house.reload(withLimits(2));
+    await house.pass(5);
+    flood();
+    await house.pass(1);
+    assert.match(await limit(), /begins more new sessions than the 2 a second that a host may/);
+    // Another policy with the same limits changes nothing of that.
+    house.reload(withLimits(2));
+    assert.match(await limit(), /begins more new sessions than the 2 a second that a host may/);
+  });
+
+  it('tells ports that may be owned from ports towards a destination, where none are shared', async () => {
+    const policy = presetPolicy('home', { sharing: false, ownedPercent: 25 });
+    const house = new House({ policy });
+    for (let i = 0; i < 70; i++) house.send(`192.168.1.${20 + i}:4000`, '198.51.100.1:53');
+    assert.equal(house.bench.dropCount('NoPortLeft'), 10);
+    const [first] = house.told();
+    assert.equal(
+      first,
+      'udp 192.168.1.80:4000 to 198.51.100.1:53 was refused: all 60 udp ports that endpoints may own (owned-percent) have an ' +
+        'owner, and its LAN shares none',
+    );
+    await house.pass(1);
+    const answer = await house.why.answer();
+    assert.ok(!kindsOf(answer).includes('ports-towards'), answer.summary);
+    const one = find(answer, 'owned-ports');
+    assert.equal(one.severity, 'short');
+    assert.deepEqual([one.numbers.owned, one.numbers.most, one.numbers.count], [60, 60, 10]);
+    assert.ok(
+      one.hosts.some(({ address, refused }) => address === '192.168.1.80' && refused === 1),
+    );
+    assert.match(
+      one.text,
+      /^60 of the 60 udp ports that may have an owner have one.*whoever finds none is refused: 10 new sessions were refused/,
+    );
+    assert.match(one.advice, /a higher `owned-percent` lets more have one/);
+  });
 
   it('counts as a naive look at all sessions does', async () => {
     const house = new House({ capacity: 8_192, policy: noRateLimit() });
