@@ -38,7 +38,7 @@ function tableWords(one: Finding, clock: Clock): Words {
   return {
     title: 'the table of the NAT above',
     text:
-      `${inUse(one, when(one, clock))}; ${live}` +
+      `${inUse(one, count === undefined ? when(one, clock) : '')}; ${live}` +
       lead(
         ` In the last ${minutes(recentSeconds)} most were made for `,
         sharesOf(one.classes),

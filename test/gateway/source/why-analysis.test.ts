@@ -375,6 +375,8 @@ describe('why: findings', () => {
     it('is told with the table where that is nearly used up, and not at all where it was full', () => {
       const high = only({ upstream: { ...above, used: 15_000 }, refusals: [refused] }, 'upstream');
       assert.equal(high.title, 'the table of the NAT above');
+      // Since when it is refused is told with the refusals.
+      assert.match(high.text, /must be in use by what was sent; 120 sessions live here/);
       assert.match(high.text, /in the last minute, 30 since 14:02, most of 192\.168\.1\.12\./);
       assert.match(high.text, /So far only such hosts are refused .*; the others go on\.$/);
       for (const full of [
