@@ -4,6 +4,7 @@
  * Words go to stderr as it happens; the table (or JSON), which is the point, goes to stdout. It succeeds when Portfold has survived.
  * Everything is removed again, also when it is interrupted.
  */
+import { UsageError } from '../../gateway/config/errors.ts';
 import { PROGRAMS as CONFERENCE_PROGRAMS, conference } from '../incidents/conference.ts';
 import { PROGRAMS as FLOW_PROGRAMS, flow } from '../incidents/flow.ts';
 import { type Incident, type IncidentOptions, printIncident, say } from '../incidents/report.ts';
@@ -25,6 +26,7 @@ export interface LabOptions {
 interface Scenario {
   run(options: IncidentOptions): Promise<Incident>;
   programs: readonly string[];
+  /** That live beside it; 0 where it has none. */
   flows: number;
   seconds: number;
 }
@@ -36,6 +38,11 @@ const SCENARIOS: Record<LabOptions['scenario'], Scenario> = {
 
 export async function lab(options: LabOptions): Promise<number> {
   const scenario = SCENARIOS[options.scenario];
+  if (options.flows !== undefined && scenario.flows === 0)
+    throw new UsageError(
+      'LAB_NO_FLOWS',
+      `--flows is for flow: no flows live beside ${options.scenario}; leave it out`,
+    );
   requireLab();
   builtProgram('flows');
   const missing = missingPrograms(scenario.programs);
