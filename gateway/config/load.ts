@@ -34,12 +34,14 @@ import type { LanConfig, MapEWanConfig, PortfoldConfig, WanConfig } from './type
 /** Far above any real configuration; a larger file is something else. */
 const FILE_BYTES_MAX = 1 << 20;
 const PSID_OFFSET_DEFAULT = 6;
+const NAME_IT = 'name it with -c FILE';
 
 /**
  * Reads and checks a file. Throws ConfigError, whose message holds all problems with their places.
+ * @param missing what to do where the file is not there
  */
-export function loadConfig(path: string): PortfoldConfig {
-  return parseConfig(readText(path), path);
+export function loadConfig(path: string, missing = NAME_IT): PortfoldConfig {
+  return parseConfig(readText(path, missing), path);
 }
 
 /** Checks a text; `file` is only named in messages. */
@@ -54,7 +56,8 @@ export function parseConfig(source: string, file: string): PortfoldConfig {
   return config;
 }
 
-export function readText(path: string): string {
+/** @param missing what to do where the file is not there; `run`, `br` and `doctor` take another by -c */
+export function readText(path: string, missing = NAME_IT): string {
   let bytes: Buffer;
   try {
     const stat = statSync(path);
@@ -72,7 +75,7 @@ export function readText(path: string): string {
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') throw fileError(path, 'does not exist', 'name it with -c FILE');
+    if (code === 'ENOENT') throw fileError(path, 'does not exist', missing);
     if (code === 'EACCES')
       throw fileError(path, 'may not be read', 'run as root, or change its mode');
     throw fileError(path, `cannot be read (${code})`, 'check the path');

@@ -33,7 +33,7 @@ export async function check(
   const json = options.output === 'json';
   let config: PortfoldConfig;
   try {
-    config = loadConfig(file);
+    config = loadConfig(file, 'name it with `portfold check FILE`');
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     if (json) print(problemsJson(file, error));

@@ -5,9 +5,10 @@
  *   pcapng  | block type 4 | length 4 | … | length 4 |              blocks: section 0x0A0D0D0A, interface 1, packet 6, simple packet 3
  *
  * Both come in either byte order. What is needed of a packet is its time and its IPv4 header with what follows; other packets are
- * counted and left out, and a file that is cut off at its end is read up to there.
+ * left out and counted by what they are, and a file that is cut off at its end is read up to there.
  */
 import { readFileSync } from 'node:fs';
+import { IPV4_HEADER_BYTES } from '../../core/wire/ipv4.ts';
 import { UsageError } from '../../gateway/config/errors.ts';
 
 /** An IPv4 packet within the file's bytes. */
@@ -21,8 +22,8 @@ export interface RecordedPacket {
 export interface Recording {
   bytes: Uint8Array;
   packets: RecordedPacket[];
-  /** Packets that are not IPv4. */
-  others: number;
+  /** How many packets are not IPv4, or not behind headers that are read here, by what they are: "IPv6". */
+  others: Map<string, number>;
 }
 
 const PCAP_MICROSECONDS = 0xa1b2c3d4;
@@ -45,6 +46,23 @@ const LINK_ETHERNET = 1;
 const LINK_RAW = [12, 14, 101, 228];
 const LINK_SLL = 113;
 const LINK_SLL2 = 276;
+/** What is not read, for people: link types and EtherTypes. */
+const LINK_NAMES: Record<number, string> = {
+  9: 'PPP',
+  50: 'PPP',
+  51: 'PPPoE',
+  105: 'Wi-Fi',
+  119: 'Wi-Fi',
+  127: 'Wi-Fi',
+  163: 'Wi-Fi',
+};
+const ETHERTYPE_NAMES: Record<number, string> = {
+  2054: 'ARP',
+  34915: 'PPPoE',
+  34916: 'PPPoE',
+  34525: 'IPv6',
+};
+const CUT_SHORT = 'cut short';
 
 export function readRecording(path: string): Recording {
   let bytes: Uint8Array;
@@ -52,6 +70,12 @@ export function readRecording(path: string): Recording {
     bytes = readFileSync(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ERR_FS_FILE_TOO_LARGE')
+      throw captureError(
+        path,
+        'is larger than 2 GiB',
+        'cut it, for instance with `editcap -c 1000000`',
+      );
     throw captureError(path, `cannot be read (${code})`, 'check the path');
   }
   return parseRecording(bytes, path);
@@ -84,7 +108,7 @@ class Reader {
 
   constructor(view: DataView, bytes: Uint8Array) {
     this.view = view;
-    this.recording = { bytes, packets: [], others: 0 };
+    this.recording = { bytes, packets: [], others: new Map() };
   }
 
   /** @param perMs fractions of a second in a millisecond */
@@ -125,7 +149,7 @@ class Reader {
         const time = high * 2 ** 32 + view.getUint32(at + 16, littleEndian);
         if (from !== undefined && kept <= length - 32)
           this.take(from.link, (time / from.perSecond) * 1000, at + 28, kept);
-      } else if (type === SIMPLE_PACKET_BLOCK) this.recording.others++;
+      } else if (type === SIMPLE_PACKET_BLOCK) this.leave('without a time');
       at += length;
     }
     return this.recording;
@@ -152,24 +176,49 @@ class Reader {
   }
 
   private take(link: number, timeMs: number, at: number, kept: number): void {
-    const skip = this.headerBytes(link, at, kept);
-    if (skip < 0 || kept - skip < 20 || this.view.getUint8(at + skip) >>> 4 !== 4)
-      this.recording.others++;
-    else this.recording.packets.push({ timeMs, at: at + skip, kept: kept - skip });
+    const header = this.headerBytes(link, at, kept);
+    if (typeof header === 'string') {
+      this.leave(header);
+      return;
+    }
+    const packet = { timeMs, at: at + header, kept: kept - header };
+    const other = this.otherThanIpv4(packet.at, packet.kept);
+    if (other === undefined) this.recording.packets.push(packet);
+    else this.leave(other);
   }
 
-  /** Bytes of the link's header in front of an IPv4 packet, or -1. */
-  private headerBytes(link: number, at: number, kept: number): number {
-    const { view } = this;
+  private otherThanIpv4(at: number, kept: number): string | undefined {
+    if (kept < IPV4_HEADER_BYTES) return CUT_SHORT;
+    const version = this.view.getUint8(at) >>> 4;
+    if (version === 4) return undefined;
+    return version === 6 ? 'IPv6' : 'not IP';
+  }
+
+  private leave(kind: string): void {
+    const { others } = this.recording;
+    others.set(kind, (others.get(kind) ?? 0) + 1);
+  }
+
+  /** Bytes of the link's header in front of an IPv4 packet, or what it is that is not one. */
+  private headerBytes(link: number, at: number, kept: number): number | string {
     if (LINK_RAW.includes(link)) return 0;
-    if (link === LINK_NULL) return kept >= 4 ? 4 : -1;
-    if (link === LINK_SLL) return kept >= 16 && isIpv4(view, at + 14) ? 16 : -1;
-    if (link === LINK_SLL2) return kept >= 20 && isIpv4(view, at) ? 20 : -1;
-    if (link !== LINK_ETHERNET) return -1;
-    let type = at + 12;
-    while (type + 6 <= at + kept && ETHERTYPE_VLAN.includes(view.getUint16(type))) type += 4;
-    return type + 2 <= at + kept && isIpv4(view, type) ? type + 2 - at : -1;
+    if (link === LINK_NULL) return 4;
+    if (link === LINK_SLL) return this.behindType(at, kept, 14, 16);
+    if (link === LINK_SLL2) return this.behindType(at, kept, 0, 20);
+    if (link !== LINK_ETHERNET) {
+      const name = LINK_NAMES[link];
+      return name === undefined ? `link type ${link}` : `${name} (link type ${link})`;
+    }
+    let type = 12;
+    while (type + 6 <= kept && ETHERTYPE_VLAN.includes(this.view.getUint16(at + type))) type += 4;
+    return this.behindType(at, kept, type, type + 2);
+  }
+
+  /** @param type where the EtherType is; @param header bytes of the link's header */
+  private behindType(at: number, kept: number, type: number, header: number): number | string {
+    if (header > kept) return CUT_SHORT;
+    const found = this.view.getUint16(at + type);
+    if (found === ETHERTYPE_IPV4) return header;
+    return ETHERTYPE_NAMES[found] ?? `EtherType 0x${found.toString(16).padStart(4, '0')}`;
   }
 }
-
-const isIpv4 = (view: DataView, at: number): boolean => view.getUint16(at) === ETHERTYPE_IPV4;

@@ -1,8 +1,11 @@
 /** What came of the runs, as a table for people and as JSON for programs. Nothing in it depends on the machine: a seed gives one text. */
+import type { Capture } from './capture.ts';
 import type { Scenario } from './scenario.ts';
 import type { Run } from './simulate.ts';
+import { captureNotes } from './words.ts';
 
 const PER_THOUSAND = 1000;
+const MINUTE_MS = 60_000;
 
 /** Failures in a thousand user actions. */
 export const failuresPerThousand = ({ tally }: Run): number =>
@@ -10,8 +13,9 @@ export const failuresPerThousand = ({ tally }: Run): number =>
 
 export function runsAsText(scenario: Scenario, seed: number, runs: readonly Run[]): string {
   const head = [
-    `${scenario.name}: ${count(scenario.durationMs / 60_000)} minutes, seed ${seed}`,
+    `${scenario.name}: ${lasting(scenario.durationMs)}, seed ${seed}`,
     ...(scenario.about === '' ? [] : [scenario.about]),
+    ...(scenario.capture === undefined ? [] : captureNotes(scenario.capture)),
   ];
   return [...head, '', ...summary(runs), ...runs.flatMap(details)].join('\n');
 }
@@ -72,6 +76,7 @@ export function runsAsJson(scenario: Scenario, seed: number, runs: readonly Run[
       seed,
       durationSeconds: scenario.durationMs / 1000,
       users: scenario.users.map(({ kind, options }) => ({ kind, ...(options as object) })),
+      ...(scenario.capture === undefined ? {} : { recording: recordingOf(scenario.capture) }),
       models: runs.map((run) => {
         const { plan, tally } = run;
         return {
@@ -105,6 +110,20 @@ export function runsAsJson(scenario: Scenario, seed: number, runs: readonly Run[
     null,
     2,
   );
+}
+
+const recordingOf = ({ flows, packets, leftOut }: Capture): object => ({
+  flows: flows.length,
+  stoodBefore: flows.filter(({ stoodBefore }) => stoodBefore).length,
+  packets: packets.length,
+  leftOut,
+});
+
+/** "30 minutes"; what is shorter than one in seconds. */
+function lasting(ms: number): string {
+  const isLong = ms >= MINUTE_MS;
+  const value = isLong ? count(ms / MINUTE_MS) : String(ms / 1000);
+  return `${value} ${isLong ? 'minute' : 'second'}${value === '1' ? '' : 's'}`;
 }
 
 /** 12345 as "12,345". */

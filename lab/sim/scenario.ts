@@ -23,13 +23,14 @@ import {
   type KeyPath,
   locate,
 } from '../../gateway/config/problems.ts';
-import { CAPACITY_MIN, integer, readTable, text } from '../../gateway/config/schema.ts';
+import { CAPACITY_MIN, readTable, text } from '../../gateway/config/schema.ts';
 import { hintAmong } from '../../gateway/config/suggest.ts';
 import { PRESET_NAMES, type PresetName } from '../../policies/settings.ts';
 import type { Capture } from './capture.ts';
 import { isRouter, PORTFOLD, ROUTER_NAMES } from './routers.ts';
 import { type KindName, kindOf, USER_KINDS } from './users/kinds.ts';
-import { amount, count, duration } from './values.ts';
+import { amount, count, duration, integer } from './values.ts';
+import { escaped } from './words.ts';
 
 /** One run: a router, and what is around it. */
 export interface ModelPlan {
@@ -74,6 +75,8 @@ const ENTRIES_MAX = 1_048_576;
 const SAMPLES_MAX = 2000;
 export const SEED_MAX = 0xffffffff;
 const SERVERS_DEFAULT = 3000;
+/** What to do where a file of one's own is not there. */
+const MISSING = 'check the path; `portfold sim` lists the scenarios that come with it';
 const FOLDERS = ['../scenarios/', '../../../lab/scenarios/'];
 
 const routerName = text((name) =>
@@ -94,7 +97,7 @@ const ports = z.unknown().transform((value, ctx): Uint16Array => {
 });
 
 const fileTable = z.strictObject({
-  about: z.string().default(''),
+  about: z.string().transform(escaped).default(''),
   duration,
   seed: integer(0, SEED_MAX).default(1),
   samples: integer(1, SAMPLES_MAX).default(120),
@@ -106,7 +109,7 @@ const fileTable = z.strictObject({
 });
 
 const modelTable = z.strictObject({
-  name: z.string().optional(),
+  name: z.string().transform(escaped).optional(),
   router: routerName,
   preset: z.enum(PRESET_NAMES as [PresetName, ...PresetName[]]).default('home'),
   below: routerName.optional(),
@@ -123,7 +126,7 @@ const usersTable = z.looseObject({
 /** Reads the scenario of this name, or in this file. */
 export function loadScenario(name: string): Scenario {
   const file = fileOf(name);
-  return parseScenario(readText(file), file);
+  return parseScenario(readText(file, MISSING), file);
 }
 
 /** Checks a text; `file` is named in messages. */
@@ -136,7 +139,8 @@ export function parseScenario(source: string, file: string): Scenario {
   checkNames(models, findings);
   if (findings.length > 0 || table === undefined) {
     const problems = locate(source, findings);
-    throw new ConfigError(problems[0].code, formatProblems(file, source, problems), problems);
+    const plain = problems.map((each) => ({ ...each, what: escaped(each.what) }));
+    throw new ConfigError(plain[0].code, formatProblems(file, source, plain), plain);
   }
   const { duration: durationMs, model: _, users: __, ...rest } = table;
   return {

@@ -2,8 +2,8 @@
  * `portfold sim`: tries routers on a scenario under virtual time. Words and progress go to stderr, the result to stdout; the same seed
  * gives the same result.
  */
-import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { accessSync, constants, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { UsageError } from '../../gateway/config/errors.ts';
 import { hintAmong } from '../../gateway/config/suggest.ts';
 import { COLOURS } from '../plot/style.ts';
@@ -22,6 +22,7 @@ import {
 } from './scenario.ts';
 import { type Run, simulate } from './simulate.ts';
 import { parseDuration } from './values.ts';
+import { emptyWords, escaped } from './words.ts';
 
 export interface SimOptions {
   /** Absent: the scenarios that there are are listed. */
@@ -72,10 +73,7 @@ function recorded(path: string | undefined, mostMs: number): Partial<Scenario> {
   const capture = captureOf(recording);
   const { flows, packets, durationMs } = capture;
   if (flows.length === 0)
-    throw new UsageError(
-      'SIM_EMPTY_CAPTURE',
-      `${path} holds no packet that a router would see; record on the LAN side of one`,
-    );
+    throw new UsageError('SIM_EMPTY_CAPTURE', `${escaped(path)} ${emptyWords(recording, capture)}`);
   const lastMs = packets[packets.length - 1].timeMs;
   if (lastMs > mostMs)
     throw new UsageError(
@@ -85,9 +83,9 @@ function recorded(path: string | undefined, mostMs: number): Partial<Scenario> {
         'with wrong times',
     );
   process.stderr.write(
-    `${path}  ${flows.length.toLocaleString('en')} flows, ${packets.length.toLocaleString('en')} packets\n`,
+    `${escaped(path)}  ${flows.length.toLocaleString('en')} flows, ${packets.length.toLocaleString('en')} packets\n`,
   );
-  return { capture, durationMs, about: `the flows of ${basename(path)}`, users: [] };
+  return { capture, durationMs, about: `the flows of ${escaped(basename(path))}`, users: [] };
 }
 
 function durationOf(words: string | undefined): { durationMs?: number } {
@@ -110,6 +108,9 @@ function seedOf(words: string | undefined, scenario: Scenario): number {
 
 function plansOf(names: string[] | undefined, scenario: Scenario): ModelPlan[] {
   if (names === undefined) return scenario.models;
+  const twice = names.find((name, n) => names.indexOf(name) !== n);
+  if (twice !== undefined)
+    throw new UsageError('SIM_MODEL_TWICE', `--model names "${twice}" twice; each model runs once`);
   return names.map((name) => {
     const named = scenario.models.find((model) => model.name === name);
     if (named !== undefined) return named;
@@ -141,7 +142,7 @@ function prepareDrawing(folder: string, models: number): void {
       `a plot tells ${COLOURS} models apart, not ${models}; name fewer with --model`,
     );
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     accessSync(folder, constants.W_OK | constants.X_OK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
@@ -150,6 +151,20 @@ function prepareDrawing(folder: string, models: number): void {
       `no plot can be written to ${folder} (${code}); name a folder that is there or can be made`,
     );
   }
+}
+
+/** With what is missing above it. Node's own recursion does not end where a folder is there and takes none, as in /proc. */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path);
+    return;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && statSync(path).isDirectory()) return;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+  }
+  makeFolder(dirname(path));
+  mkdirSync(path);
 }
 
 function draw(folder: string, scenario: Scenario, runs: readonly Run[]): void {

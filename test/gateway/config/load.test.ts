@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { ConfigError } from '../../../gateway/config/errors.ts';
 import { loadConfig, parseConfig } from '../../../gateway/config/load.ts';
 import { configWarnings } from '../../../gateway/config/warnings.ts';
+import { check } from '../../../gateway/verbs/check.ts';
 import { PRESETS } from '../../../policies/settings.ts';
 
 const LAN = '[[lan]]\ninterfaces = ["lan0"]\n';
@@ -448,6 +449,14 @@ describe('gateway/config: files that cannot be read', () => {
 
   it('says that a file is missing', () => {
     refused(join(folder, 'none.toml'), /none\.toml does not exist; name it with -c FILE$/);
+  });
+
+  it('does not speak of -c to those who have none', async () => {
+    const words: string[] = [];
+    const file = join(folder, 'none.toml');
+    const warn = (text: string): void => void words.push(text);
+    assert.equal(await check(file, { output: 'table' }, () => {}, warn), 78);
+    assert.deepEqual(words, [`${file} does not exist; name it with \`portfold check FILE\`\n`]);
   });
 
   it('says that it is a directory', () => {

@@ -1,19 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PROTOCOL_UDP, parseIpv4 } from '../../../core/wire/ipv4.ts';
 import { captureOf } from '../../../lab/sim/capture.ts';
 import { parseRecording, readRecording } from '../../../lab/sim/pcap.ts';
+import { ethernet, ipv4, type Packet, pcap, pcapng } from './recordings.ts';
 import { runAll, scenarioOf } from './support.ts';
-
-interface Packet {
-  ms: number;
-  from: [address: string, port: number];
-  to: [address: string, port: number];
-  protocol?: 'tcp' | 'udp' | 'echo' | 'reply';
-  flags?: number;
-}
 
 const HOST: [string, number] = ['192.168.7.20', 40_000];
 const RESOLVER: [string, number] = ['8.8.8.8', 53];
@@ -30,76 +23,6 @@ const EXCHANGE: Packet[] = [
   { ms: 3100, from: HOST, to: ['192.168.7.1', 53] },
   { ms: 3200, from: HOST, to: ['224.0.0.251', 5353] },
 ];
-
-/** An IPv4 packet with eight bytes of payload behind its transport header. */
-function ipv4({ from, to, protocol = 'udp', flags = 0 }: Packet): Buffer {
-  const header = protocol === 'tcp' ? 20 : 8;
-  const bytes = Buffer.alloc(20 + header + 8);
-  bytes[0] = 0x45;
-  bytes.writeUInt16BE(bytes.length, 2);
-  bytes[8] = 64;
-  bytes[9] = { tcp: 6, udp: 17, echo: 1, reply: 1 }[protocol];
-  bytes.writeInt32BE(parseIpv4(from[0]), 12);
-  bytes.writeInt32BE(parseIpv4(to[0]), 16);
-  if (protocol === 'echo') bytes[20] = 8;
-  if (protocol === 'tcp' || protocol === 'udp') {
-    bytes.writeUInt16BE(from[1], 20);
-    bytes.writeUInt16BE(to[1], 22);
-  }
-  if (protocol === 'udp') bytes.writeUInt16BE(16, 24);
-  if (protocol === 'tcp') {
-    bytes[32] = 0x50;
-    bytes[33] = flags;
-  }
-  bytes.fill(0xab, 20 + header);
-  return bytes;
-}
-
-const ethernet = (packet: Buffer, tag = Buffer.alloc(0)): Buffer =>
-  Buffer.concat([Buffer.alloc(12), tag, Buffer.of(8, 0), packet]);
-
-/** A pcap file in either byte order, with fractions of a second in micro- or nanoseconds. */
-function pcap(packets: Packet[], littleEndian: boolean, nanoseconds: boolean, link = 1): Buffer {
-  const word = (value: number): Buffer => {
-    const bytes = Buffer.alloc(4);
-    if (littleEndian) bytes.writeUInt32LE(value);
-    else bytes.writeUInt32BE(value);
-    return bytes;
-  };
-  const magic = nanoseconds ? 0xa1b23c4d : 0xa1b2c3d4;
-  const parts = [word(magic), word(0), word(0), word(0), word(65_535), word(link)];
-  for (const packet of packets) {
-    const bytes = link === 1 ? ethernet(ipv4(packet)) : ipv4(packet);
-    const fraction = (packet.ms % 1000) * (nanoseconds ? 1e6 : 1e3);
-    parts.push(word(Math.floor(packet.ms / 1000)), word(fraction), word(bytes.length));
-    parts.push(word(bytes.length), bytes);
-  }
-  return Buffer.concat(parts);
-}
-
-/** A pcapng file: a section, an interface whose time is in milliseconds, and a block of each packet. */
-function pcapng(packets: Packet[]): Buffer {
-  const block = (type: number, body: Buffer): Buffer => {
-    const padded = Buffer.concat([body, Buffer.alloc((4 - (body.length % 4)) % 4)]);
-    const head = Buffer.alloc(8);
-    head.writeUInt32LE(type);
-    head.writeUInt32LE(padded.length + 12, 4);
-    return Buffer.concat([head, padded, head.subarray(4)]);
-  };
-  const section = Buffer.alloc(16, 0xff);
-  section.writeUInt32LE(0x1a2b3c4d);
-  const resolution = Buffer.of(9, 0, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0);
-  const link = Buffer.concat([Buffer.of(1, 0, 0, 0, 0, 0, 0, 0), resolution]);
-  const blocks = packets.map((packet) => {
-    const bytes = ethernet(ipv4(packet));
-    const head = Buffer.alloc(20);
-    head.writeUInt32LE(packet.ms, 8);
-    head.writeUInt32LE(bytes.length, 12);
-    head.writeUInt32LE(bytes.length, 16);
-    return block(6, Buffer.concat([head, bytes]));
-  });
-  return Buffer.concat([block(0x0a0d0d0a, section), block(1, link), ...blocks]);
-}
 
 const flowsOf = (bytes: Buffer): unknown => {
   const { flows, packets, durationMs } = captureOf(parseRecording(bytes, 'x.pcap'));
@@ -152,7 +75,7 @@ describe('recorded captures', () => {
     });
     const { packets, others } = parseRecording(Buffer.concat([file, ...records]), 'x.pcap');
     assert.equal(packets.length, 1);
-    assert.equal(others, 1);
+    assert.deepEqual([...others], [['ARP', 1]]);
   });
 
   it('are read up to where they are cut off', () => {
@@ -171,6 +94,42 @@ describe('recorded captures', () => {
       const path = join(folder, 'x.pcap');
       writeFileSync(path, pcap(EXCHANGE, true, false));
       assert.equal(readRecording(path).packets.length, EXCHANGE.length);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('tell by what they are the packets that are not read', () => {
+    const others = (bytes: Buffer): unknown => [...parseRecording(bytes, 'x').others];
+    assert.deepEqual(others(pcap(EXCHANGE, true, false, 105)), [
+      ['Wi-Fi (link type 105)', EXCHANGE.length],
+    ]);
+    assert.deepEqual(others(pcap(EXCHANGE, true, false, 195)), [
+      ['link type 195', EXCHANGE.length],
+    ]);
+    const typed = pcap(EXCHANGE.slice(0, 2), true, false);
+    const lengthOfOne = (typed.length - 24) / 2;
+    typed.writeUInt16BE(0x8864, 24 + 16 + 12);
+    typed.writeUInt16BE(0x88cc, 24 + lengthOfOne + 16 + 12);
+    assert.deepEqual(others(typed), [
+      ['PPPoE', 1],
+      ['EtherType 0x88cc', 1],
+    ]);
+    const raw = pcap(EXCHANGE.slice(0, 1), true, false, 101);
+    raw[24 + 16] = 0x60;
+    assert.deepEqual(others(raw), [['IPv6', 1]]);
+  });
+
+  it('are refused with a word when they are too large to be read', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'pfp-'));
+    try {
+      const path = join(folder, 'x.pcap');
+      writeFileSync(path, '');
+      truncateSync(path, 3 * 2 ** 30);
+      assert.throws(() => readRecording(path), {
+        code: 'SIM_BAD_CAPTURE',
+        message: /x\.pcap is larger than 2 GiB; cut it, for instance with `editcap -c 1000000`$/,
+      });
     } finally {
       rmSync(folder, { recursive: true });
     }

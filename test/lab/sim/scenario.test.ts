@@ -127,6 +127,28 @@ describe('scenario files', () => {
         new RegExp(`^2:11 samples ${samples} is not possible; use a whole number from 1 to 2000`),
       ],
     ),
+    ...['inf', '-inf', 'nan'].map(
+      (rate): Wrong => [
+        `a rate of ${rate}`,
+        `duration = "1h"\n${MODEL}${USERS}pages-per-hour = ${rate}\n`,
+        new RegExp(`pages-per-hour ${rate} is not possible; use a number above 0, up to`),
+      ],
+    ),
+    [
+      'infinitely many users',
+      `duration = "1h"\n${MODEL}[[users]]\nkind = "pages"\ncount = inf\n`,
+      /count inf is not possible; use a whole number/,
+    ],
+    [
+      'a rate that is a text',
+      `duration = "1h"\n${MODEL}${USERS}pages-per-hour = "9"\n`,
+      /pages-per-hour expected a number, found the text "9"/,
+    ],
+    [
+      'no count of users',
+      `duration = "1h"\n${MODEL}[[users]]\nkind = "pages"\n`,
+      /count is missing/,
+    ],
     ['a share above one', `duration = "1h"\n${MODEL}${USERS}quic-share = 2\n`, /2 is not a share/],
   ];
   for (const [what, text, wanted] of wrong)
@@ -135,6 +157,16 @@ describe('scenario files', () => {
       assert.equal(problems.length, 1, problems.join('\n'));
       assert.match(problems[0], wanted);
     });
+
+  it('cannot steer a terminal by their names', () => {
+    const { about, models } = scenarioOf(
+      `about = "\\u001b[2Jx"\nduration = "1h"\n${MODEL}name = "\\u001b[31mred\\u0007"\n${USERS}`,
+    );
+    assert.equal(about, '\\u001b[2Jx');
+    assert.equal(models[0].name, '\\u001b[31mred\\u0007');
+    const [problem] = problemsOf(`duration = "1h"\n[[model]]\nrouter = "\\u001b[31m"\n${USERS}`);
+    assert.match(problem, /there is no router "\\u001b\[31m"/);
+  });
 
   it('are found by name only if there are such', () => {
     assert.throws(() => loadScenario('conferense'), {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseIpv4 } from '../../../core/wire/ipv4.ts';
+import { ROUTER_NAMES } from '../../../lab/sim/routers.ts';
 import { type SimOptions, sim } from '../../../lab/sim/sim.ts';
 
 const SCENARIO = `
@@ -101,9 +103,43 @@ describe('portfold sim, before it runs', () => {
     await refused({ plots: scenario }, 'SIM_BAD_PLOTS', /\(EEXIST\)/);
   });
 
+  it('refuses a folder for plots below one that takes none', async () => {
+    // In a process of its own: it would not come back.
+    const program = `
+      import { sim } from '${new URL('../../../lab/sim/sim.ts', import.meta.url).href}';
+      try {
+        await sim({ scenario: 'flow', output: 'json', plots: '/proc/plots/x' });
+      } catch ({ code, message }) {
+        console.log(code, message);
+      }`;
+    const file = join(folder, 'program.mts');
+    writeFileSync(file, program);
+    const argv = ['--import', 'tsx', file];
+    const { stdout } = spawnSync(process.execPath, argv, { encoding: 'utf8', timeout: 15_000 });
+    assert.match(stdout, /^SIM_BAD_PLOTS no plot can be written to \/proc\/plots\/x \(ENOENT\)/);
+  });
+
+  it('refuses a model that is named twice', async () => {
+    const model = ['nec-ix', 'portfold', 'nec-ix'];
+    await refused({ model }, 'SIM_MODEL_TWICE', /^--model names "nec-ix" twice/);
+  });
+
+  it('says of a scenario file that is not there how to see those that are', () => {
+    assert.throws(() => sim({ scenario: join(folder, 'none.toml'), output: 'json' }), {
+      message: /none\.toml does not exist; check the path; `portfold sim` lists the scenarios/,
+    });
+  });
+
+  it('says what a recording holds of which nothing can be played', async () => {
+    const bytes = recording(0, 1);
+    bytes.writeUInt32LE(9, 20);
+    writeFileSync(capture, bytes);
+    await refused({ capture }, 'SIM_EMPTY_CAPTURE', /lan\.pcap holds no IPv4 .* 2 × PPP \(link/);
+  });
+
   it('refuses more models than a plot has colours, and makes no folder for it', async () => {
     const plots = join(folder, 'plots');
-    const model = new Array<string>(9).fill('linux-masquerade');
+    const model = ROUTER_NAMES.slice(0, 9);
     await refused({ plots, model }, 'SIM_TOO_MANY_MODELS', /8 models apart, not 9; name fewer/);
     assert.equal(existsSync(plots), false);
   });
