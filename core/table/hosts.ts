@@ -48,8 +48,6 @@ const ANSWERS_BURST = 300;
  * next sessions one by one. By the tick they would come in bursts of N / 4, and all others would wait for each burst.
  */
 const UNITS_PER_SESSION = 1000;
-/** After this time without a new session every bucket is full again: half an hour. Keeps the product with a rate exact. */
-const FORGIVE_MS_MAX = 1_800_000;
 
 /** Records looked at when one is needed and none is free. */
 const RECLAIM_STEPS_MAX = 32;
@@ -159,16 +157,23 @@ export class Hosts {
     const at = host << HOST_SHIFT;
     const size = Math.max(1, burst) * UNITS_PER_SESSION;
     let begun = words[at + HOST_BEGUN];
-    // Of 32 bits that wrap around after 25 days; who comes later than that finds no more than his bucket as he left it.
+    // Of 32 bits that wrap around after 25 days; who comes later than that finds no more than his bucket as he left it. The product with
+    // a rate stays exact: 2^31 times 65,535 is far below 2^53.
     const elapsed = (millisecond - words[at + HOST_BEGUN_AT]) | 0;
     if (elapsed !== 0) {
       words[at + HOST_BEGUN_AT] = millisecond;
       // What a larger burst allowed is not held against the host, nor what a damaged record says.
       begun = Math.max(0, Math.min(begun, size));
-      if (elapsed > 0) begun = Math.max(0, begun - Math.min(elapsed, FORGIVE_MS_MAX) * perSecond);
+      if (elapsed > 0) begun = Math.max(0, begun - elapsed * perSecond);
       words[at + HOST_BEGUN] = begun;
     }
     return begun + UNITS_PER_SESSION <= size;
+  }
+
+  /** True if half of the bucket is taken. After mayBegin. */
+  isHalfTaken(host: number, burst: number): boolean {
+    const size = Math.max(1, burst) * UNITS_PER_SESSION;
+    return this.words[(host << HOST_SHIFT) + HOST_BEGUN] * 2 >= size;
   }
 
   /** Takes one session out of the bucket. After mayBegin. */

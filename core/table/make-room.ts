@@ -7,26 +7,31 @@
  *   1. a closed TCP session whose place is safe to take         (ranks 0 … 5 below, all by the share rule)
  *   2. of anybody: unanswered for 3 s, else idle for longer
  *      than its timer under the highest pressure
- *   3. of whoever holds most there: ranks 0, 3, 4, 5
+ *   3. of whoever holds most there: ranks 0, 3, 4, 5, 6
  *        │                                                          │
  *        └──────────── nothing: the asker is refused ───────────────┘
  *
  *   rank   0 closed   1 unanswered (for 3 s)   2 idle beyond its shortest timer   3 idle   4 idle, but TCP established or an owner's
- *          answered session   5 in use                                    idle: no packet for 5 s, either way
+ *          answered session   5 in use   6 younger than 3 s               idle: no packet for 5 s, either way
  *
  * The share rule: the victim's host must hold at least two sessions more than the asker's, so that the asker never gains over a smaller
  * one and the two do not take it from each other in turn. Who holds most himself pays with his own sessions of rank 0 to 3, or is
  * refused. What is in use ends only where the victim's host holds four times what the asker would: that breaks a monopoly, and nothing
- * less. Lower ranks go first (0 to 3 together, then 4, then 5), among equals those of whoever holds most, then the longest idle.
+ * less. Lower ranks go first (0 to 3 together, then 4, 5, 6), among equals those of whoever holds most, then the longest idle.
  * Towards a remote a host's sessions are counted among those looked at; in the table its record knows.
  *
- * Never ended: a session younger than 3 s, an honest burst; a session on an owned port for the sake of a guest; a session of a LAN
- * whose profile lets nothing give way (`evictUnanswered` off: RFC 6888 REQ-11). The share rule holds where `pressure.evictFrom` is a level at
- * all: what is full is at level 3 by itself, whatever the rest of the line is.
+ * Younger than 3 s is an honest burst, and is let be. Who makes 80 new sessions a second would hold all of 240 ports by that alone, and
+ * his neighbours would get none. So the very last to go, towards a remote, is a young session of a host that holds an eighth of what was
+ * looked at and four times what the asker would: an eighth, since with the half three source addresses in turn would be enough. More
+ * than eight in turn still are: they cannot be told from as many neighbours.
+ *
+ * Never ended: any other young session, so each of them for the sake of the table; a session on an owned port for the sake of a guest; a
+ * session of a LAN whose profile lets nothing give way (`evictUnanswered` off: RFC 6888 REQ-11). The share rule holds where
+ * `pressure.evictFrom` is a level at all: what is full is at level 3 by itself, whatever the rest of the line is.
  *
  * Sets of up to 512 ports are looked at whole, larger ones in a sample of 64 ports. What a search costs (up to 0.1 ms) is bounded by memory: the
- * remote remembers for how long searching is useless; for hosts other than the one that was refused last, and so for the share rule, 16
- * searches are made in a tick nonetheless. In a full table a host is made room for 16 times a tick, all of them 512 times.
+ * remote remembers for how long searching is useless; for hosts other than the one that was refused last, and so for the share rule, a
+ * few searches are made in a tick nonetheless (room-budget.ts).
  */
 import { type Policy, PROFILES_MAX } from '../policy.ts';
 import { COMMIT_PROFILE_SHIFT, Flag, State, TIMER_MASK } from '../state.ts';
@@ -45,6 +50,7 @@ import { HOST_SESSIONS, HOST_SHIFT } from './hosts.ts';
 import type { Opening } from './opening.ts';
 import type { TableParts } from './parts.ts';
 import { REFUSE_TICKS_MAX } from './remotes.ts';
+import { RETRY_TICKS, RoomBudget } from './room-budget.ts';
 import { SESSION_SHIFT } from './sessions.ts';
 import { UNANSWERED_TICKS } from './unanswered.ts';
 
@@ -60,16 +66,11 @@ const CANDIDATES = 16;
 const RECORD_SAMPLES = 64;
 /** While peers own ports, a refusal is thought over every five seconds. */
 const OWNED_RETRY_TICKS = 20;
-/** After a search that found nothing its asker waits for a second. */
-const RETRY_TICKS = 4;
 
 const IDLE_TICKS = 20;
 const MONOPOLY = 4;
-
-/** In one tick: searches at remotes that remember a refusal, room made in the full table, and that for one host. */
-const SEARCHES_PER_TICK = 16;
-const TABLE_ROOM_PER_TICK = 512;
-const TABLE_ROOM_PER_HOST = 16;
+/** Young sessions are those of whoever holds at least one part of so many. */
+const YOUNG_PARTS = 8;
 
 /** Level from which `evictFrom` means never. */
 const NEVER = 4;
@@ -80,14 +81,9 @@ const RANK_OVERDUE = 2;
 const RANK_IDLE = 3;
 const RANK_PROTECTED = 4;
 const RANK_IN_USE = 5;
-const RANK_NEVER = 6;
+const RANK_YOUNG = 6;
 /** The order in which ranks are taken by the share rule. */
-const TURN = [0, 0, 0, 0, 1, 2] as const;
-
-/** Memory of what was asked: remote (-1: the table), host, until which tick or since when, how often. */
-const MEMORY_ENTRIES = 1024;
-const MEMORY_WORDS = 4;
-const THE_TABLE = -1;
+const TURN = [0, 0, 0, 0, 1, 2, 3] as const;
 
 export class MakeRoom {
   private readonly parts: TableParts;
@@ -102,10 +98,7 @@ export class MakeRoom {
   private readonly seen = new Int32Array(WHOLE_SET_MAX);
   private seenCount = 0;
   private readonly hostCounts: Uint16Array;
-  private readonly memory = new Int32Array(MEMORY_ENTRIES * MEMORY_WORDS).fill(-2);
-  private budgetTick = -1;
-  private searchesLeft = 0;
-  private tableRoomLeft = 0;
+  private readonly budget = new RoomBudget();
 
   /** The best victim so far. */
   private victim = -1;
@@ -134,14 +127,7 @@ export class MakeRoom {
 
   /** True if somebody may ask anew at a remote that remembers a refusal: it may have been that of whoever holds most. */
   mayAskAgain({ remote, host }: Opening, tick: number): boolean {
-    if (!this.sharesOut) return false;
-    const { memory } = this;
-    const at = this.memoryOf(remote, host);
-    if (memory[at] === remote && memory[at + 1] === host && memory[at + 2] - tick > 0) return false;
-    this.refill(tick);
-    if (this.searchesLeft === 0) return false;
-    this.searchesLeft--;
-    return true;
+    return this.sharesOut && this.budget.takeSearch(remote, host, tick);
   }
 
   /**
@@ -196,7 +182,7 @@ export class MakeRoom {
     if (this.victim < 0 && this.sharesOut) {
       this.preferBySharesOf(first.host, tick);
       if (this.victim >= 0) counters[Counter.EvictedFromHeaviest]++;
-      else this.remember(remote, first.host, tick + RETRY_TICKS, 0);
+      else this.budget.foundNothing(remote, first.host, tick);
     }
     if (this.victim >= 0) return this.endVictim();
     // A SYN is searched for again each second: whether reuse is safe depends on its sequence number.
@@ -206,7 +192,7 @@ export class MakeRoom {
 
   /** Ends a session of whoever holds more than the asker, so that a record is free; false if there is none among those looked at. */
   inTable({ host }: Opening, tick: number): boolean {
-    if (!this.sharesOut || !this.mayTakeRoom(host, tick)) return false;
+    if (!this.sharesOut || !this.budget.takeTableRoom(host, tick)) return false;
     const { sessions, hosts, random, counters } = this.parts;
     const { words, capacity } = sessions;
     const asked = hosts.words[(host << HOST_SHIFT) + HOST_SESSIONS];
@@ -221,10 +207,10 @@ export class MakeRoom {
       if ((commit & 63) === State.Free || !this.mayGiveWay(commit)) continue;
       const owner = this.hostOf(at);
       const held = hosts.words[(owner << HOST_SHIFT) + HOST_SESSIONS];
-      this.preferByShare(session, at, owner === host, held, asked, tick);
+      this.preferByShare(session, at, owner === host, held, asked, tick, false);
     }
     if (this.victim < 0) {
-      this.remember(THE_TABLE, host, tick, TABLE_ROOM_PER_HOST);
+      this.budget.foundNoTableRoom(host, tick);
       return false;
     }
     counters[Counter.EvictedFromHeaviest]++;
@@ -240,12 +226,17 @@ export class MakeRoom {
     for (let i = 0; i < seenCount; i++) {
       const at = seen[i] << SESSION_SHIFT;
       const host = this.hostOf(at);
-      this.preferByShare(seen[i], at, host === asker, hostCounts[host], asked, tick);
+      const held = hostCounts[host];
+      const isLarge = held * YOUNG_PARTS >= seenCount;
+      this.preferByShare(seen[i], at, host === asker, held, asked, tick, isLarge);
     }
     for (let i = 0; i < seenCount; i++) hostCounts[this.hostOf(seen[i] << SESSION_SHIFT)] = 0;
   }
 
-  /** Takes a session as the victim if the share rule lets it and it is a better one. @param held by its host; @param asked by the asker's */
+  /**
+   * Takes a session as the victim if the share rule lets it and it is a better one.
+   * @param held by its host; @param asked by the asker's; @param mayBeYoung its host holds so much that its young ones may end
+   */
   private preferByShare(
     session: number,
     at: number,
@@ -253,12 +244,13 @@ export class MakeRoom {
     held: number,
     asked: number,
     tick: number,
+    mayBeYoung: boolean,
   ): void {
     const rank = this.rankOf(at, tick);
-    if (rank === RANK_NEVER) return;
+    if (rank === RANK_YOUNG && !mayBeYoung) return;
     if (isOwn) {
       if (rank > RANK_IDLE) return;
-    } else if (held < asked + 2 || (rank === RANK_IN_USE && held < MONOPOLY * (asked + 1))) return;
+    } else if (held < asked + 2 || (rank >= RANK_IN_USE && held < MONOPOLY * (asked + 1))) return;
     this.prefer(session, TURN[rank], held, tick - this.parts.sessions.words[at + S_LAST_SEEN]);
   }
 
@@ -304,7 +296,7 @@ export class MakeRoom {
     const { words } = this.parts.sessions;
     const commit = words[at + S_COMMIT];
     const state = commit & 63;
-    if (tick - words[at + S_CREATED] < UNANSWERED_TICKS) return RANK_NEVER;
+    if (tick - words[at + S_CREATED] < UNANSWERED_TICKS) return RANK_YOUNG;
     if (isClosed(state)) return RANK_CLOSED;
     if (state === State.Unanswered) return RANK_UNANSWERED;
     const idle = tick - words[at + S_LAST_SEEN];
@@ -353,44 +345,6 @@ export class MakeRoom {
       return ((syn.timestamp - words[at + S_TIMESTAMP]) | 0) > 0;
     return ((syn.sequence - words[at + S_SEQUENCE_OUT]) | 0) > 0;
   }
-
-  /** True if room may be made for this host now: neither it nor all together have had their share of this tick. */
-  private mayTakeRoom(host: number, tick: number): boolean {
-    this.refill(tick);
-    if (this.tableRoomLeft === 0) return false;
-    const { memory } = this;
-    const at = this.memoryOf(THE_TABLE, host);
-    const isKnown = memory[at] === THE_TABLE && memory[at + 1] === host && memory[at + 2] === tick;
-    const taken = isKnown ? memory[at + 3] : 0;
-    if (taken >= TABLE_ROOM_PER_HOST) return false;
-    this.remember(THE_TABLE, host, tick, taken + 1);
-    this.tableRoomLeft--;
-    return true;
-  }
-
-  private refill(tick: number): void {
-    if (tick === this.budgetTick) return;
-    this.budgetTick = tick;
-    this.searchesLeft = SEARCHES_PER_TICK;
-    this.tableRoomLeft = TABLE_ROOM_PER_TICK;
-  }
-
-  /** Where it is remembered what this host asked there; another pair may stand in its place. */
-  private memoryOf(remote: number, host: number): number {
-    const hash = Math.imul(Math.imul(remote, 0x9e3779b1) ^ host, 0x85ebca6b);
-    return (hash >>> 22) * MEMORY_WORDS;
-  }
-
-  private remember(remote: number, host: number, tick: number, count: number): void {
-    const { memory } = this;
-    const at = this.memoryOf(remote, host);
-    memory[at] = remote;
-    memory[at + 1] = host;
-    memory[at + 2] = tick;
-    memory[at + 3] = count;
-  }
 }
 
 const isClosed = (state: number): boolean => state === State.TcpClosing || state === State.TcpReset;
-
-if (MEMORY_ENTRIES !== 1 << 10) throw new Error('memoryOf takes the top ten bits of its hash');

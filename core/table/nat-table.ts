@@ -12,7 +12,7 @@ import { Allocator } from './allocate.ts';
 import { H_TICK, S_COMMIT } from './arena.ts';
 import { COUNTER_CLASS_NOW, Counter } from './counters.ts';
 import { HOST_ADDRESS, HOST_OTHERS, HOST_OWNED, HOST_SESSIONS, HOST_SHIFT } from './hosts.ts';
-import { hasLimits, hostLimit, NO_REFUSAL, reserveLimit } from './limits.ts';
+import { answerLimit, hasLimits, hostLimit, NO_REFUSAL, reserveLimit } from './limits.ts';
 import { MakeRoom } from './make-room.ts';
 import { Opening } from './opening.ts';
 import type { TableParts } from './parts.ts';
@@ -113,6 +113,8 @@ export class NatTable {
     if (limit !== NO_REFUSAL) return refuse(this.parts, first, limit, tick);
 
     first.mapping = mappings.find(internalAddress, internalPort, protocol);
+    const half = isLimited ? answerLimit(this.parts, first, host) : NO_REFUSAL;
+    if (half !== NO_REFUSAL) return refuse(this.parts, first, half, tick);
     if (first.mapping >= 0) first.host = mappings.host(first.mapping);
     first.hasMapping = first.mapping >= 0;
     const isKnown = first.host !== HOST_OTHERS;

@@ -134,6 +134,13 @@ describe('the limit of new sessions a second', () => {
     assert.equal(refusedOf(bench, HOST), 49);
   });
 
+  it('forgives all the time that has passed, however much a burst is against the rate', () => {
+    const bench = new Bench({ policy: withProfile(free, { newPerSecondMax: 1, newBurst: 4000 }) });
+    assert.equal(begun(bench, HOST, 0, 4100), 4000);
+    bench.pass(3600);
+    assert.equal(begun(bench, HOST, 5000, 4000), 3600);
+  });
+
   it('survives a restart, a clock that is set back and a smaller limit', () => {
     const bench = new Bench({ policy, capacity: 4096 });
     begun(bench, HOST, 0, 25);
@@ -205,6 +212,71 @@ describe('the limit of sessions of a host', () => {
     );
     assert.equal(begun(bench, HOST, 1000, 5), 1);
     assert.deepEqual(selfCheck(bench.table.parts), []);
+  });
+});
+
+describe('the answers of an owner', () => {
+  const PEER = '203.0.113.10';
+  /** How many sessions from one endpoint to so many ports of the peer begin. */
+  const answered = (bench: Bench, count: number, from = `${HOST}:5000`): number => {
+    let sent = 0;
+    for (let port = 1; port <= count; port++) {
+      const out = bench.pass4(udp4({ from, to: `${PEER}:${port}`, payload: stun() }));
+      if (out[9] === 17) sent++;
+    }
+    return sent;
+  };
+
+  it('take half of the new sessions a second, and the rest is for what the host begins itself', () => {
+    const bench = new Bench({ policy: withProfile(free, { newPerSecondMax: 10, newBurst: 20 }) });
+    assert.equal(answered(bench, 100), 10, 'the first one, by which he admits the peer, is one');
+    assert.equal(bench.dropCount('HostRateLimit'), 90);
+    assert.equal(refusedOf(bench, HOST), 90);
+    assert.equal(begun(bench, HOST, 0, 20), 10);
+    for (let second = 0; second < 3; second++) {
+      bench.pass(1);
+      assert.equal(answered(bench, 200), 10, 'those that stand; what has come free is half');
+      assert.equal(begun(bench, HOST, 100 + second * 20, 20), 10);
+    }
+    assert.deepEqual(selfCheck(bench.table.parts), []);
+  });
+
+  it('take half of the sessions', () => {
+    const bench = new Bench({ policy: withProfile(free, { sessionsPerHostMax: 100 }) });
+    assert.equal(answered(bench, 150), 50);
+    assert.equal(bench.dropCount('HostSessionLimit'), 100);
+    assert.equal(begun(bench, HOST, 0, 100), 50);
+    bench.pass(1);
+    assert.equal(answered(bench, 50), 50, 'those that stand go on');
+    assert.deepEqual(selfCheck(bench.table.parts), []);
+  });
+
+  it('are not what the owner sends to an address that he does not admit yet', () => {
+    const bench = new Bench({ policy: withProfile(free, { sessionsPerHostMax: 100 }) });
+    assert.equal(answered(bench, 60), 50);
+    const to = (n: number): string => `198.51.100.${n}:6881`;
+    for (let n = 1; n <= 50; n++)
+      assert.equal(bench.pass4(udp4({ from: `${HOST}:5000`, to: to(n), payload: stun() }))[9], 17);
+    assert.equal(begun(bench, HOST, 0, 10), 0);
+  });
+
+  it('are all that an owner sends who admits everybody', () => {
+    const policy = withProfile(free, { sessionsPerHostMax: 100, openFilter: true });
+    const bench = new Bench({ policy });
+    let sent = 0;
+    for (let n = 1; n <= 100; n++) {
+      const to = `198.51.100.${n}:6881`;
+      if (bench.pass4(udp4({ from: `${HOST}:5000`, to, payload: stun() }))[9] === 17) sent++;
+    }
+    assert.deepEqual([sent, begun(bench, HOST, 0, 100)], [50, 50]);
+  });
+
+  it('of a guest, and of the gateway, are none', () => {
+    const policy = withProfile(free, { sessionsPerHostMax: 100, ownedPerHostMax: 1 });
+    const bench = new Bench({ policy });
+    assert.equal(answered(bench, 1), 1);
+    assert.equal(answered(bench, 150, `${HOST}:5001`), 99);
+    assert.equal(answered(bench, 150, `${GATEWAY}:5000`), 150);
   });
 });
 

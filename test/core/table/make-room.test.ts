@@ -116,16 +116,73 @@ describe('a full remote endpoint', () => {
     assert.ok(!ports.includes(5001));
   });
 
-  it('lets a young session be: nothing ends in its first three seconds', () => {
+  it('lets a young session be: of hosts that hold little nothing ends in its first three seconds', () => {
     const bench = benchOf();
-    for (let n = 0; n < 24; n++) assert.ok(ask(bench, HOG, 5000 + n));
+    for (let n = 0; n < 24; n++) assert.ok(ask(bench, `10.1.0.${(n % 8) + 1}`, 5000 + n));
     bench.pass(2.75);
-    assert.equal(ask(bench, SMALL, 6000), undefined);
+    assert.equal(ask(bench, SMALL, 6000), undefined, 'three each are less than four times one');
     assert.deepEqual(evicted(bench), [0, 0]);
     bench.pass(0.25);
     assert.ok(ask(bench, SMALL, 6000), 'at three seconds, unanswered');
     assert.deepEqual(evicted(bench), [1, 0]);
   });
+
+  it('ends a young session of whoever holds four times what the asker would, and never one of the asker', () => {
+    const bench = benchOf();
+    for (let n = 0; n < 24; n++) assert.ok(ask(bench, HOG, 5000 + n));
+    bench.pass(1);
+    assert.equal(ask(bench, HOG, 5100), undefined);
+    let got = 0;
+    for (let n = 0; n < 24; n++) if (ask(bench, SMALL, 6000 + n)) got++;
+    // For his fifth one the hog must hold 20, for his sixth 24, and holds 19 by then.
+    assert.deepEqual([got, sessionsOf(bench, HOG), sessionsOf(bench, SMALL)], [5, 19, 5]);
+    assert.deepEqual(evicted(bench), [5, 5]);
+    assertSound(bench);
+  });
+
+  it('ends a young session only of a host that holds an eighth of them all', () => {
+    const crowd = (hosts: number): Bench => {
+      const bench = benchOf({ ports: mapePorts() });
+      for (let n = 0; n < 240; n++)
+        assert.ok(ask(bench, `10.1.0.${(n % hosts) + 1}`, 5000 + Math.floor(n / hosts)));
+      return bench;
+    };
+    assert.equal(ask(crowd(9), SMALL, 6000), undefined, '27 at most are not an eighth of 240');
+    const bench = crowd(8);
+    assert.ok(ask(bench, SMALL, 6000), 'thirty are');
+    assert.ok(ask(bench, SMALL, 6001));
+    assert.deepEqual(evicted(bench), [2, 2]);
+    assertSound(bench);
+  });
+
+  it('lets what is old go before what is young, though it is in use', () => {
+    const bench = benchOf();
+    for (let n = 0; n < 4; n++) assert.ok(talk(bench, HOG, 5000 + n));
+    bench.pass(4);
+    for (let n = 4; n < 24; n++) assert.ok(ask(bench, HOG, 5000 + n));
+    for (let n = 0; n < 4; n++) assert.ok(talk(bench, SMALL, 6000 + n));
+    // Whoever speaks on an ended session would be given another place: none of the young ones needs one.
+    for (let n = 4; n < 24; n++) assert.ok(ask(bench, HOG, 5000 + n));
+    assert.deepEqual([sessionsOf(bench, HOG), ...evicted(bench)], [20, 4, 4]);
+  });
+
+  for (const attempts of [25, 475])
+    it(`serves a neighbour beside a host that makes ${attempts * 4} new sessions a second`, () => {
+      const bench = benchOf({ ports: mapePorts(), policy: presetPolicy('home') });
+      const dns = '8.8.8.8:53';
+      let [port, served] = [1024, 0];
+      for (let tick = 0; tick < 160; tick++) {
+        bench.pass(0.25);
+        for (let n = 0; n < attempts; n++) {
+          port = port < 60_000 ? port + 1 : 1024;
+          ask(bench, HOG, port, dns);
+        }
+        if (tick >= 40 && ask(bench, SMALL, 20_000 + tick, dns)) served++;
+      }
+      assert.equal(served, 120);
+      assert.ok(bench.table.pressureLevel <= 1, 'one destination, one host that wants more of it');
+      assertSound(bench);
+    });
 
   it('ends nothing in use, unless one host holds four times what the asker would', () => {
     const use = (bench: Bench): void => {
@@ -197,6 +254,19 @@ describe('a full remote endpoint', () => {
     for (let n = 0; n < 2000; n++) ask(bench, `10.2.${n >> 8}.${n & 255 || 255}`, 5000);
     assert.ok(looked >= 16 * 24 && looked <= 17 * 24, `${looked} look-ups`);
     assert.deepEqual(evicted(bench), [0, 0]);
+  });
+
+  it('searches for a host though another has asked anew, in vain, at twenty remotes', () => {
+    const bench = benchOf();
+    const remote = (n: number): string => `203.0.113.${100 + n}:443`;
+    for (let n = 0; n <= 20; n++)
+      for (let port = 5000; port < 5024; port++) assert.ok(talk(bench, HOG, port, remote(n)));
+    bench.pass(3.25);
+    for (let n = 0; n <= 20; n++) assert.ok(!talk(bench, HOG, 5100, remote(n)), 'all in use');
+    bench.pass(1);
+    for (let n = 0; n < 20; n++) assert.ok(!talk(bench, HOG, 5100, remote(n)));
+    assert.ok(talk(bench, SMALL, 6000, remote(20)));
+    assertSound(bench);
   });
 
   it('is refused as before where whoever holds most is never asked', () => {
@@ -422,6 +492,15 @@ describe('a full session table', () => {
     assert.ok(talk(bench, HOG, 1, '203.0.113.1:9000'));
     assert.deepEqual([sessionsOf(bench, HOG), ...evicted(bench)], [1024, 1, 1]);
     assertSound(bench);
+  });
+
+  it('ends nothing young, whoever holds how much', () => {
+    const bench = benchOf();
+    fill(bench, 1024);
+    bench.pass(2.75);
+    assert.ok(!talk(bench, SMALL, 1, '203.0.113.1:9000'));
+    bench.pass(0.25);
+    assert.ok(talk(bench, SMALL, 1, '203.0.113.1:9000'));
   });
 
   it('spares established connections while something else is idle', () => {
