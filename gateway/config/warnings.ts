@@ -1,6 +1,7 @@
 /** What works and may still not be meant: told by `portfold check` and at start, never an error. */
 
 import { isPrivate } from '../../policies/private-destinations.ts';
+import type { PolicySettings } from '../../policies/settings.ts';
 import { findService } from '../services/services.ts';
 import { parseIpv4 } from './addresses.ts';
 import { type DerivedLine, deriveLine } from './line.ts';
@@ -8,14 +9,48 @@ import type { MapEWanConfig, PortfoldConfig, WanConfig } from './types.ts';
 
 /** MTU of IPv4 inside IPv6 on a network of 1500. */
 const TUNNEL_MTU_USUAL = 1460;
+/** Of the session table, for one host: the levels of pressure begin at half of it with preset event, and above that with the others. */
+const SHARE_OF_HOST_MAX = 1 / 2;
 
 /**
  * Sentences about a valid configuration. Lines whose prefix is "auto" are judged as far as they are
  * known.
  */
 export function configWarnings(config: PortfoldConfig): string[] {
-  return config.wans.flatMap((wan) => lineWarnings(wan, config.policy.upstream !== undefined));
+  return [
+    ...config.wans.flatMap((wan) => lineWarnings(wan, config.policy.upstream !== undefined)),
+    ...limitWarnings(config),
+  ];
 }
+
+/** Policies that let one host fill so much of the table that the sessions of all others end earlier. */
+function limitWarnings({ lans, wans, policy, gateway }: PortfoldConfig): string[] {
+  const { capacity } = gateway;
+  // Of a line's policy only where a LAN has none of its own: it holds for nobody else's hosts.
+  const isShared = lans.some((lan) => lan.policy === undefined);
+  const policies = [
+    ...(isShared ? wans.map(({ name }) => ({ of: `line ${name}`, settings: policy })) : []),
+    ...lans.flatMap(({ name, policy: settings }) =>
+      settings === undefined ? [] : [{ of: `lan ${name}`, settings }],
+    ),
+  ];
+  if (!policies.some(({ settings }) => feelsPressure(settings, policy))) return [];
+  return policies.flatMap(({ of, settings }) => {
+    const { sessions } = settings.limits;
+    if (sessions !== 0 && sessions <= capacity * SHARE_OF_HOST_MAX) return [];
+    const what = sessions === 0 ? 'no limit' : `more than half of capacity = ${capacity}`;
+    return [
+      `policy of ${of}: limits.sessions = ${sessions} is ${what}, so that one host can raise the pressure ` +
+        `of all, and sessions of others end earlier; ${capacity * SHARE_OF_HOST_MAX} is half`,
+    ];
+  });
+}
+
+/** True if something changes for the hosts of these settings as the table fills. */
+const feelsPressure = ({ timers, quic }: PolicySettings, { pressure }: PolicySettings): boolean =>
+  pressure.evict ||
+  quic.mode === 'pressure' ||
+  Object.values(timers).some((seconds) => Math.min(...seconds) < seconds[0]);
 
 function lineWarnings(wan: WanConfig, upstreamIsKnown: boolean): string[] {
   if (wan.type === 'address') {
