@@ -129,7 +129,8 @@ describe('policies for hosts', () => {
 
   it('what is kept for hosts with few sessions is refused to whoever has many', async () => {
     const reserve = 'reserve = { percent = 25, few-sessions = 10 }';
-    await setPolicy(bed, ['preset = "home"', reserve, 'pressure = { evict = false }']);
+    const atOnce = 'limits = { new-at-once = 1000 }';
+    await setPolicy(bed, ['preset = "home"', reserve, atOnce, 'pressure = { evict = false }']);
     const wanted = CAPACITY * 0.75;
     const many = await burst(wanted, '10.64.3.1');
     const [{ answered, refused }] = many.rounds;
