@@ -87,7 +87,7 @@ export const DROP_MEANING: readonly (readonly [name: keyof typeof Drop, meaning:
   ],
   [
     'NoPortLeft',
-    'Every external port is taken towards that remote endpoint; the sender was told (ICMP 3/13).',
+    'No external port is left towards that remote endpoint, or none to own where ports are not shared; the sender was told (ICMP 3/13).',
   ],
   ['SessionTableFull', 'The session table is full; the sender was told (ICMP 3/13).'],
   ['RemoteTableFull', 'The table of remote endpoints is full; the sender was told (ICMP 3/13).'],

@@ -10,7 +10,7 @@ import type { FlowsResult } from '../../lab/flows.ts';
 import { startEcho, udpFlows } from '../../lab/flows.ts';
 import { configuration } from '../../lab/lines.ts';
 import { until } from '../../lab/netns.ts';
-import { rawSend } from '../../lab/raw.ts';
+import { RawFlood, rawSend } from '../../lab/raw.ts';
 import { SERVER } from '../../lab/topology.ts';
 import { bareUdp } from './hostile.ts';
 import { askUdp, dropped, IS_FULL, STUN_REQUEST, setPolicy } from './policies.ts';
@@ -21,6 +21,8 @@ const HOST = '192.168.7.11';
 const OTHER_LAN_HOST = '192.168.8.12';
 const BURST_PER_SECOND = 10_000;
 const LOAD_FIRST = '10.64.1.0';
+/** And one that is for one test alone. */
+const BESIEGED = '198.18.0.201';
 const MAIL_PORT = 25;
 /** RFC 6409: where programs hand mail in. */
 const HAND_IN_PORT = 587;
@@ -183,6 +185,27 @@ describe('policies for hosts', () => {
     assert.equal(pressure?.evictedFromHeaviest, 1);
     const { items } = await bed.gateway.control.list('hosts', { filter: ['host=10.64.5.1'] });
     assert.equal(items[0].sessions, ports - 1);
+  });
+
+  it('a host that opens ever new sessions to one server leaves his neighbour ports there', async () => {
+    await setPolicy(bed, ['preset = "home"', 'quic = "allow"']);
+    const packet = bareUdp([HOST, 1024], [BESIEGED, 7000], new Uint8Array(20));
+    const flood = await RawFlood.start(bed.lab.hosts[0], [packet], {
+      ratePerSecond: BURST_PER_SECOND / 5,
+      sourcePorts: 60_000,
+      processor: -1,
+    });
+    const standing = async (): Promise<number> => {
+      const filter = [`host=${HOST}`, `remote=${BESIEGED}:7000`];
+      return (await bed.gateway.control.list('sessions', { filter })).items.length;
+    };
+    await until('all ports to be his', async () => (await standing()) === 240);
+    const all = { addresses: 1, to: BESIEGED, remotes: 1, rounds: 1, retries: 0, timeoutMs: 2000 };
+    const neighbour = { ...all, flows: 30, from: '10.64.6.1', sourcePort: 25_000 };
+    const [{ answered }] = (await udpFlows(bed.lab.load, neighbour)).rounds;
+    await flood.stop();
+    assert.equal(answered, 30);
+    assert.ok((await standing()) > 200);
   });
 
   it('mail to port 25 is refused, but from the mail server; everything else of both passes', async () => {
