@@ -28,9 +28,9 @@ export const TURN_MICROS = 3000;
 export const SPOOFED_FIRST = '20.0.0.1';
 
 /**
- * The whole lab of a `describe`, sender and gateway alike, goes before whatever else the machine
- * does (all that this process starts inherits it): what is compared is the flood, not the other
- * programs. Where that is not allowed, it is compared as it is.
+ * The lab of a `describe` goes before whatever else the machine does (all that this process starts
+ * inherits it): what is compared is the flood, not the other programs. Where that is not allowed, it
+ * is compared as it is. A gateway or a flood that is to be ordinary is started behind `chrt -o 0`.
  */
 export function withPrecedence(): void {
   before(() => run('chrt', ['-a', '-r', '-p', '1', String(process.pid)], { check: false }));
